@@ -1,0 +1,190 @@
+//! AIProvider: where models are served, and with which keys.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{Duration, SecretRef};
+use crate::status::Status;
+
+/// A place that serves models: a vendor, or a server of your own.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "turnpike.dev",
+    version = "v1alpha1",
+    kind = "AIProvider",
+    plural = "aiproviders",
+    shortname = "aip",
+    category = "turnpike",
+    namespaced,
+    status = "Status",
+    printcolumn(name = "Vendor", type_ = "string", json_path = ".spec.vendor"),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
+    ),
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Programmed\")].status"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[x_kube(
+    validation = Rule::new("has(self.vendor) != has(self.protocol)").message("set exactly one of vendor and protocol"),
+    validation = Rule::new("!has(self.protocol) || has(self.url)").message("protocol needs url: the address that your server's own clients use as base URL")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AIProviderSpec {
+    /// A known vendor: its address, wire format and way of authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<Vendor>,
+    /// The wire format of a server that is no known vendor's; needs `url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// The base URL as the vendor's own SDK takes it, such as `https://api.openai.com/v1`;
+    /// optional where the vendor has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 2048),
+        regex(pattern = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
+    )]
+    pub url: Option<String>,
+    /// Keys, used in turn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub credentials: Vec<ProviderCredential>,
+    /// The models on offer; empty: every name is passed on as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub models: Vec<ProviderModel>,
+    /// How long each part of an attempt may take.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+}
+
+/// A vendor that Turnpike knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Vendor {
+    /// OpenAI.
+    OpenAI,
+    /// Anthropic.
+    Anthropic,
+    /// DeepSeek.
+    DeepSeek,
+    /// A deterministic model inside the gateway, for trials and tests; needs no network and no key.
+    Echo,
+}
+
+/// A wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Protocol {
+    /// OpenAI chat completions and embeddings, as most servers speak it.
+    OpenAI,
+    /// Anthropic Messages.
+    Anthropic,
+}
+
+/// One or more keys for the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProviderCredential {
+    /// Names the credential in logs and metrics.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// The Secret that holds the key; without `key`, every value of the Secret is one key.
+    pub secret_ref: SecretRef,
+}
+
+/// A model on offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProviderModel {
+    /// What clients and routes say; a glob such as `gpt-4*` is allowed.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// What the provider is asked for; default: the name that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub upstream_model: Option<String>,
+}
+
+/// How long each part of an attempt may take; `0s`: no bound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Timeouts {
+    /// To connect, TLS included.
+    #[serde(default = "Timeouts::default_connect")]
+    pub connect: Duration,
+    /// From the request sent to the first content of a streamed answer.
+    #[serde(default = "Timeouts::default_first_token")]
+    pub first_token: Duration,
+    /// Between two pieces of an answer.
+    #[serde(default = "Timeouts::default_idle")]
+    pub idle: Duration,
+    /// The whole attempt.
+    #[serde(default = "Timeouts::default_total")]
+    pub total: Duration,
+}
+
+impl Timeouts {
+    fn default_connect() -> Duration {
+        seconds(3)
+    }
+
+    fn default_first_token() -> Duration {
+        seconds(60)
+    }
+
+    fn default_idle() -> Duration {
+        seconds(60)
+    }
+
+    fn default_total() -> Duration {
+        seconds(30 * 60)
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Self::default_connect(),
+            first_token: Self::default_first_token(),
+            idle: Self::default_idle(),
+            total: Self::default_total(),
+        }
+    }
+}
+
+impl Vendor {
+    /// The name as written in resources.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Vendor::OpenAI => "OpenAI",
+            Vendor::Anthropic => "Anthropic",
+            Vendor::DeepSeek => "DeepSeek",
+            Vendor::Echo => "Echo",
+        }
+    }
+}
+
+impl Protocol {
+    /// The name as written in resources.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::OpenAI => "OpenAI",
+            Protocol::Anthropic => "Anthropic",
+        }
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration(std::time::Duration::from_secs(seconds))
+}

@@ -1,0 +1,255 @@
+//! AIRoute: which hosts are served, for whom, and by which providers.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::status::Status;
+
+/// Serves host names: who may call, and which provider answers what.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "turnpike.dev",
+    version = "v1alpha1",
+    kind = "AIRoute",
+    plural = "airoutes",
+    shortname = "air",
+    category = "turnpike",
+    namespaced,
+    status = "Status",
+    printcolumn(name = "Hostnames", type_ = "string", json_path = ".spec.hostnames"),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
+    ),
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Programmed\")].status"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AIRouteSpec {
+    /// The hosts that clients send: exact names, `*.suffix`, or `*` for every host.
+    /// Routes of one namespace may share a host; the first namespace to claim it has it.
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(
+            length(max = 253),
+            regex(
+                pattern = r"^(\*|(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$"
+            )
+        )
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub hostnames: Vec<String>,
+    /// How callers show who they are.
+    #[serde(default)]
+    pub authentication: Authentication,
+    /// Who may use the route; default: every consumer of the namespace.
+    #[serde(default)]
+    pub authorization: Authorization,
+    /// Longest request body in bytes.
+    #[serde(default = "AIRouteSpec::default_max_body_bytes")]
+    #[schemars(range(min = 1, max = 1_073_741_824))]
+    pub max_body_bytes: i64,
+    /// Where requests go; the first rule that matches decides.
+    #[schemars(length(min = 1, max = 256))]
+    pub rules: Vec<RouteRule>,
+}
+
+impl AIRouteSpec {
+    /// 32 MiB: prompts with images pass, and a flood of them does not.
+    pub const DEFAULT_MAX_BODY_BYTES: i64 = 32 << 20;
+
+    fn default_max_body_bytes() -> i64 {
+        Self::DEFAULT_MAX_BODY_BYTES
+    }
+}
+
+/// How callers show who they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("!has(self.anonymousConsumer) || self.mode == 'Optional'").message("anonymousConsumer needs mode: Optional")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Authentication {
+    /// `Required`: a key is needed. `Optional`: callers without one pass too.
+    #[serde(default)]
+    pub mode: AuthenticationMode,
+    /// The Consumer that stands for callers without a key, in its groups and quotas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub anonymous_consumer: Option<String>,
+}
+
+/// Whether callers must show a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AuthenticationMode {
+    /// A key is needed.
+    #[default]
+    Required,
+    /// Callers without a key pass too.
+    Optional,
+}
+
+/// Who may use the route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Authorization {
+    /// Any one entry suffices; empty: every consumer of the namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub allow: Vec<Allow>,
+}
+
+/// Lets consumers through.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("has(self.names) || has(self.groups) || has(self.models)").message("an entry of allow needs names, groups or models; leave allow out to let every consumer of the namespace in")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Allow {
+    /// Consumers by name, besides those in `groups`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 253)))]
+    pub names: Vec<String>,
+    /// Consumers by group, besides those in `names`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)))]
+    pub groups: Vec<String>,
+    /// Only for these models; globs are allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 256)))]
+    pub models: Vec<String>,
+}
+
+/// Sends matching requests to one of several providers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("self.backendRefs.exists(b, b.weight > 0)").message("at least one of backendRefs needs a weight above 0")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RouteRule {
+    /// Names the rule in logs and metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub name: Option<String>,
+    /// Any one entry suffices; empty: every request matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub matches: Vec<RouteMatch>,
+    /// The providers, chosen by weight.
+    #[schemars(length(min = 1, max = 16))]
+    pub backend_refs: Vec<BackendRef>,
+}
+
+/// All conditions given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("has(self.path) || has(self.models) || has(self.headers) || has(self.consumers)").message("an entry of matches needs path, models, headers or consumers; leave matches out to match everything")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RouteMatch {
+    /// The request's path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathMatch>,
+    /// The model that the request asks for, any one of these; globs are allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 256)))]
+    pub models: Vec<String>,
+    /// Headers that the request must have, all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub headers: Vec<HeaderMatch>,
+    /// The consumer that calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumers: Option<ConsumerMatch>,
+}
+
+/// A condition on the path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PathMatch {
+    /// How `value` is compared.
+    #[serde(rename = "type", default)]
+    pub type_: PathMatchType,
+    /// Begins with `/`.
+    #[schemars(length(max = 1024), regex(pattern = r"^/[^\s?#]*$"))]
+    pub value: String,
+}
+
+/// How a path is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PathMatchType {
+    /// The whole path.
+    Exact,
+    /// By whole segments: `/v1` covers `/v1` and `/v1/x`, not `/v1x`.
+    #[default]
+    PathPrefix,
+}
+
+/// A condition on a header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeaderMatch {
+    /// How `value` is compared.
+    #[serde(rename = "type", default)]
+    pub type_: HeaderMatchType,
+    /// The header's name, in any case.
+    #[schemars(
+        length(min = 1, max = 256),
+        regex(pattern = r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$")
+    )]
+    pub name: String,
+    /// The header's value.
+    #[schemars(length(max = 4096))]
+    pub value: String,
+}
+
+/// How a header is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HeaderMatchType {
+    /// Byte for byte.
+    #[default]
+    Exact,
+}
+
+/// A condition on the consumer that calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConsumerMatch {
+    /// The consumer is in any one of these groups.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)))]
+    pub groups: Vec<String>,
+}
+
+/// A provider that a rule may choose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BackendRef {
+    /// The AIProvider, of the route's own namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The model to ask it for, as the provider's `models` call it; default: the one that the client asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub model: Option<String>,
+    /// Its share among the rule's backends; 0: never chosen.
+    #[serde(default = "BackendRef::default_weight")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub weight: i32,
+}
+
+impl BackendRef {
+    fn default_weight() -> i32 {
+        1
+    }
+}

@@ -1,0 +1,83 @@
+//! Consumer: who calls, with which keys, and what they belong to.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::SecretKeyRef;
+use crate::status::Status;
+
+/// A person, team or program that calls the routes of its namespace.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "turnpike.dev",
+    version = "v1alpha1",
+    kind = "Consumer",
+    plural = "consumers",
+    shortname = "aic",
+    category = "turnpike",
+    namespaced,
+    status = "Status",
+    printcolumn(name = "Groups", type_ = "string", json_path = ".spec.groups"),
+    printcolumn(name = "State", type_ = "string", json_path = ".spec.state"),
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConsumerSpec {
+    /// What routes and quotas may select it by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub groups: Vec<String>,
+    /// Keys; several may be valid at once, so that one can be replaced without a gap.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub api_keys: Vec<ApiKey>,
+    /// `Suspended` revokes every key at once, and keeps them.
+    #[serde(default)]
+    pub state: ConsumerState,
+}
+
+/// A key that callers present as `Authorization: Bearer` or `x-api-key`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("has(self.sha256) != has(self.secretRef)").message("set exactly one of sha256 and secretRef")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApiKey {
+    /// Names the key.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// The SHA-256 of a random key of at least 128 bits, in lower-case hex:
+    /// `printf %s "$KEY" | sha256sum`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"), length(max = 64))]
+    pub sha256: Option<String>,
+    /// The Secret's value that is the key; at least 20 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
+    /// From this time on the key is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
+}
+
+/// Whether a consumer's keys count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConsumerState {
+    /// They do.
+    #[default]
+    Active,
+    /// They don't.
+    Suspended,
+}

@@ -1,0 +1,205 @@
+//! Domains to protobuf and back.
+
+use super::{ConvertError, non_empty, read_all};
+use crate::domain::{
+    Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule,
+};
+use crate::proto;
+
+impl From<&Domain> for proto::Domain {
+    fn from(domain: &Domain) -> Self {
+        Self {
+            namespace: domain.namespace.clone(),
+            routes: domain.routes.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::Domain> for Domain {
+    type Error = ConvertError;
+
+    fn try_from(domain: proto::Domain) -> Result<Self, ConvertError> {
+        Ok(Self {
+            namespace: domain.namespace,
+            routes: read_all(domain.routes)?,
+        })
+    }
+}
+
+impl From<&Route> for proto::Route {
+    fn from(route: &Route) -> Self {
+        Self {
+            name: route.name.clone(),
+            authentication: Some((&route.authentication).into()),
+            allow: route.allow.iter().map(Into::into).collect(),
+            rules: route.rules.iter().map(Into::into).collect(),
+            max_body_bytes: route.max_body_bytes,
+        }
+    }
+}
+
+impl TryFrom<proto::Route> for Route {
+    type Error = ConvertError;
+
+    fn try_from(route: proto::Route) -> Result<Self, ConvertError> {
+        Ok(Self {
+            name: route.name,
+            authentication: route
+                .authentication
+                .ok_or(ConvertError::Missing("authentication"))?
+                .into(),
+            allow: route.allow.into_iter().map(Into::into).collect(),
+            rules: read_all(route.rules)?,
+            max_body_bytes: route.max_body_bytes,
+        })
+    }
+}
+
+impl From<&Authentication> for proto::Authentication {
+    fn from(authentication: &Authentication) -> Self {
+        match authentication {
+            Authentication::Required => Self::default(),
+            Authentication::Optional { anonymous_consumer } => Self {
+                optional: true,
+                anonymous_consumer: anonymous_consumer.clone().unwrap_or_default(),
+            },
+        }
+    }
+}
+
+impl From<proto::Authentication> for Authentication {
+    fn from(authentication: proto::Authentication) -> Self {
+        if authentication.optional {
+            Authentication::Optional {
+                anonymous_consumer: non_empty(authentication.anonymous_consumer),
+            }
+        } else {
+            Authentication::Required
+        }
+    }
+}
+
+impl From<&Grant> for proto::Grant {
+    fn from(grant: &Grant) -> Self {
+        Self {
+            consumers: grant.consumers.clone(),
+            groups: grant.groups.clone(),
+            models: grant.models.clone(),
+        }
+    }
+}
+
+impl From<proto::Grant> for Grant {
+    fn from(grant: proto::Grant) -> Self {
+        Self {
+            consumers: grant.consumers,
+            groups: grant.groups,
+            models: grant.models,
+        }
+    }
+}
+
+impl From<&Rule> for proto::Rule {
+    fn from(rule: &Rule) -> Self {
+        Self {
+            name: rule.name.clone(),
+            matches: rule.matches.iter().map(Into::into).collect(),
+            backends: rule.backends.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::Rule> for Rule {
+    type Error = ConvertError;
+
+    fn try_from(rule: proto::Rule) -> Result<Self, ConvertError> {
+        Ok(Self {
+            name: rule.name,
+            matches: read_all(rule.matches)?,
+            backends: read_all(rule.backends)?,
+        })
+    }
+}
+
+impl From<&Match> for proto::Match {
+    fn from(rule: &Match) -> Self {
+        let headers = rule.headers.iter();
+        Self {
+            path: rule.path.as_ref().map(Into::into),
+            models: rule.models.clone(),
+            headers: headers
+                .map(|header| proto::HeaderMatch {
+                    name: header.name.clone(),
+                    value: header.value.clone(),
+                })
+                .collect(),
+            groups: rule.groups.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::Match> for Match {
+    type Error = ConvertError;
+
+    fn try_from(rule: proto::Match) -> Result<Self, ConvertError> {
+        let headers = rule.headers.into_iter();
+        Ok(Self {
+            path: rule.path.map(TryInto::try_into).transpose()?,
+            models: rule.models,
+            headers: headers
+                .map(|header| HeaderMatch {
+                    name: header.name,
+                    value: header.value,
+                })
+                .collect(),
+            groups: rule.groups,
+        })
+    }
+}
+
+impl From<&PathMatch> for proto::PathMatch {
+    fn from(path: &PathMatch) -> Self {
+        use proto::path_match::Kind;
+        let kind = match path {
+            PathMatch::Exact(path) => Kind::Exact(path.clone()),
+            PathMatch::Prefix(path) => Kind::Prefix(path.clone()),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<proto::PathMatch> for PathMatch {
+    type Error = ConvertError;
+
+    fn try_from(path: proto::PathMatch) -> Result<Self, ConvertError> {
+        use proto::path_match::Kind;
+        Ok(
+            match path.kind.ok_or(ConvertError::Missing("path match"))? {
+                Kind::Exact(path) => PathMatch::Exact(path),
+                Kind::Prefix(path) => PathMatch::Prefix(path),
+            },
+        )
+    }
+}
+
+impl From<&Backend> for proto::Backend {
+    fn from(backend: &Backend) -> Self {
+        Self {
+            provider: backend.provider.to_string(),
+            model: backend.model.clone().unwrap_or_default(),
+            weight: backend.weight,
+        }
+    }
+}
+
+impl TryFrom<proto::Backend> for Backend {
+    type Error = ConvertError;
+
+    fn try_from(backend: proto::Backend) -> Result<Self, ConvertError> {
+        Ok(Self {
+            provider: backend.provider.parse()?,
+            model: non_empty(backend.model),
+            weight: backend.weight,
+        })
+    }
+}

@@ -1,0 +1,263 @@
+//! Whatever plain data goes in comes out the same, and versions follow content.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::Version;
+use crate::consumer::Consumer;
+use crate::credential::Credential;
+use crate::domain::{
+    Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule,
+};
+use crate::name::ObjectName;
+use crate::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
+use crate::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
+use crate::tenant::{Fleet, FleetQuota, Tenant};
+
+fn word() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9-]{0,8}"
+}
+
+fn words() -> impl Strategy<Value = Vec<String>> {
+    vec(word(), 0..3)
+}
+
+fn object() -> impl Strategy<Value = ObjectName> {
+    (word(), word()).prop_map(|(namespace, name)| ObjectName { namespace, name })
+}
+
+fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
+    btree_map(word(), word(), 0..3)
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    (0..u64::from(u32::MAX)).prop_map(Duration::from_millis)
+}
+
+fn path() -> impl Strategy<Value = PathMatch> {
+    prop_oneof![
+        word().prop_map(PathMatch::Exact),
+        word().prop_map(PathMatch::Prefix)
+    ]
+}
+
+fn a_match() -> impl Strategy<Value = Match> {
+    let header = (word(), word()).prop_map(|(name, value)| HeaderMatch { name, value });
+    (option::of(path()), words(), vec(header, 0..2), words()).prop_map(
+        |(path, models, headers, groups)| Match {
+            path,
+            models,
+            headers,
+            groups,
+        },
+    )
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let backend =
+        (object(), option::of(word()), any::<u32>()).prop_map(|(provider, model, weight)| {
+            Backend {
+                provider,
+                model,
+                weight,
+            }
+        });
+    (word(), vec(a_match(), 0..3), vec(backend, 0..3)).prop_map(|(name, matches, backends)| Rule {
+        name,
+        matches,
+        backends,
+    })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    let authentication = prop_oneof![
+        Just(Authentication::Required),
+        option::of(word())
+            .prop_map(|anonymous_consumer| Authentication::Optional { anonymous_consumer }),
+    ];
+    let grant = (words(), words(), words()).prop_map(|(consumers, groups, models)| Grant {
+        consumers,
+        groups,
+        models,
+    });
+    (
+        word(),
+        authentication,
+        vec(grant, 0..2),
+        vec(rule(), 0..3),
+        any::<u64>(),
+    )
+        .prop_map(
+            |(name, authentication, allow, rules, max_body_bytes)| Route {
+                name,
+                authentication,
+                allow,
+                rules,
+                max_body_bytes,
+            },
+        )
+}
+
+fn provider() -> impl Strategy<Value = Provider> {
+    let kind = prop_oneof![
+        word().prop_map(ProviderKind::Vendor),
+        word().prop_map(ProviderKind::Protocol)
+    ];
+    let key = (word(), word()).prop_map(|(name, secret)| ProviderKey { name, secret });
+    let model = (word(), option::of(word())).prop_map(|(name, upstream_model)| Model {
+        name,
+        upstream_model,
+    });
+    let timeouts = (duration(), duration(), duration(), duration()).prop_map(
+        |(connect, first_token, idle, total)| Timeouts {
+            connect,
+            first_token,
+            idle,
+            total,
+        },
+    );
+    let upstream = (
+        kind,
+        option::of(word()),
+        vec(key, 0..3),
+        vec(model, 0..3),
+        timeouts,
+    )
+        .prop_map(|(kind, url, keys, models, timeouts)| Upstream {
+            kind,
+            url,
+            keys,
+            models,
+            timeouts,
+        });
+    prop_oneof![
+        upstream.prop_map(Provider::Upstream),
+        word().prop_map(|reason| Provider::Faulty { reason }),
+    ]
+}
+
+fn quota() -> impl Strategy<Value = Quota> {
+    let amount = prop_oneof![
+        any::<u64>().prop_map(Amount::Tokens),
+        any::<u64>().prop_map(Amount::Requests)
+    ];
+    let limit = (word(), amount, duration()).prop_map(|(name, amount, window)| Limit {
+        name,
+        amount,
+        window,
+    });
+    let selector =
+        (words(), words(), words(), words()).prop_map(|(consumers, groups, routes, models)| {
+            QuotaSelector {
+                consumers,
+                groups,
+                routes,
+                models,
+            }
+        });
+    let per = prop_oneof![
+        Just(vec![CounterPer::Consumer]),
+        Just(vec![CounterPer::Consumer, CounterPer::Namespace])
+    ];
+    let on_store_failure = prop_oneof![Just(OnStoreFailure::Allow), Just(OnStoreFailure::Deny)];
+    (
+        selector,
+        per,
+        vec(limit, 0..3),
+        option::of(word()),
+        on_store_failure,
+    )
+        .prop_map(
+            |(selector, per, limits, exceeded_message, on_store_failure)| Quota {
+                selector,
+                per,
+                limits,
+                exceeded_message,
+                on_store_failure,
+            },
+        )
+}
+
+fn snapshot() -> impl Strategy<Value = Snapshot> {
+    let fleet_quota = (object(), labels()).prop_map(|(quota, namespace_labels)| FleetQuota {
+        quota,
+        namespace_labels,
+    });
+    prop_oneof![
+        (word(), vec(route(), 0..3))
+            .prop_map(|(namespace, routes)| Snapshot::Domain(Domain { namespace, routes })),
+        word().prop_map(Snapshot::Alias),
+        provider().prop_map(Snapshot::Provider),
+        (object(), option::of(any::<i64>())).prop_map(
+            |(consumer, not_after)| Snapshot::Credential(Credential {
+                consumer,
+                not_after
+            })
+        ),
+        (object(), words(), any::<bool>()).prop_map(|(name, groups, is_suspended)| {
+            Snapshot::Consumer(Consumer {
+                name,
+                groups,
+                is_suspended,
+            })
+        }),
+        quota().prop_map(Snapshot::Quota),
+        (word(), labels(), vec(object(), 0..3)).prop_map(|(uid, labels, quotas)| Snapshot::Tenant(
+            Tenant {
+                uid,
+                labels,
+                quotas
+            }
+        )),
+        vec(fleet_quota, 0..3).prop_map(|quotas| Snapshot::Fleet(Fleet { quotas })),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn snapshots_survive_a_round_trip(snapshot in snapshot()) {
+        let content = Content::from(&snapshot);
+        prop_assert_eq!(Snapshot::try_from(content), Ok(snapshot));
+    }
+
+    #[test]
+    fn versions_are_equal_just_when_contents_are(a in snapshot(), b in snapshot()) {
+        prop_assert_eq!(Version::of(&a), Version::of(&a.clone()));
+        prop_assert_eq!(Version::of(&a) == Version::of(&b), a == b);
+    }
+}
+
+#[test]
+fn the_version_of_a_known_snapshot_stays_what_it_was() {
+    let consumer = Consumer {
+        name: ObjectName::new("tenant", "alice"),
+        groups: vec!["gold".into()],
+        is_suspended: false,
+    };
+    assert_eq!(
+        Version::of(&Snapshot::Consumer(consumer)).to_string(),
+        "4ca266f464c146f58e26125ecd3af059"
+    );
+}
+
+#[test]
+fn a_snapshot_under_the_name_of_another_kind_is_refused() {
+    let content = Content::from(&Snapshot::Fleet(Fleet::default()));
+    assert_eq!(
+        read(&Name::Tenant("a".into()), content),
+        Err(ConvertError::WrongKind("tenant/a".into()))
+    );
+}
+
+#[test]
+fn an_empty_message_is_refused_by_name() {
+    assert_eq!(
+        Snapshot::try_from(Content::default()),
+        Err(ConvertError::Missing("content"))
+    );
+}

@@ -1,0 +1,107 @@
+//! A domain: everything that decides what happens to a request for one host,
+//! by reference to providers, the tenant and the fleet.
+
+use crate::name::ObjectName;
+
+/// All routes of one namespace for one host, oldest route first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// The tenant: providers, consumers and quotas are its own.
+    pub namespace: String,
+    /// Rules apply in this order; the first that matches wins.
+    pub routes: Vec<Route>,
+}
+
+/// The rules of one AIRoute and who may use them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The AIRoute's name in the domain's namespace.
+    pub name: String,
+    /// How callers show who they are.
+    pub authentication: Authentication,
+    /// Any one suffices; empty: every consumer of the namespace.
+    pub allow: Vec<Grant>,
+    /// First match wins.
+    pub rules: Vec<Rule>,
+    /// Bytes; a longer request body is refused with 413.
+    pub max_body_bytes: u64,
+}
+
+/// How callers show who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// A key is needed.
+    Required,
+    /// Callers without a key go by the name of this consumer, or by none.
+    Optional {
+        /// A Consumer of the domain's namespace that stands for callers without a key.
+        anonymous_consumer: Option<String>,
+    },
+}
+
+/// Lets consumers through that are of these names or groups, for these models.
+///
+/// An empty list means no condition. Names and groups are alternatives; both
+/// empty: every consumer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// Consumer names.
+    pub consumers: Vec<String>,
+    /// Consumer groups.
+    pub groups: Vec<String>,
+    /// Globs over the model that the client asked for.
+    pub models: Vec<String>,
+}
+
+/// Where matching requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// As the route names it, else `rules[i]`; for logs and metrics.
+    pub name: String,
+    /// Any one suffices; empty: everything matches.
+    pub matches: Vec<Match>,
+    /// Chosen by weight.
+    pub backends: Vec<Backend>,
+}
+
+/// All conditions given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// Over the request's path, without its query.
+    pub path: Option<PathMatch>,
+    /// Globs over the model; any one suffices.
+    pub models: Vec<String>,
+    /// All must hold.
+    pub headers: Vec<HeaderMatch>,
+    /// The consumer is in any one of these.
+    pub groups: Vec<String>,
+}
+
+/// A condition on the path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathMatch {
+    /// The whole path.
+    Exact(String),
+    /// Whole path segments: `/v1` covers `/v1` and `/v1/x`, not `/v1x`.
+    Prefix(String),
+}
+
+/// A header with exactly this value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderMatch {
+    /// Lower case.
+    pub name: String,
+    /// Compared byte for byte.
+    pub value: String,
+}
+
+/// One provider that a rule may choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// The AIProvider.
+    pub provider: ObjectName,
+    /// The model to ask it for, as its `models` call it; `None`: the one that the client asked for.
+    pub model: Option<String>,
+    /// Its share among the rule's backends; 0: never chosen.
+    pub weight: u32,
+}

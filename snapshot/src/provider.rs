@@ -1,0 +1,79 @@
+//! A provider: where to send, with which keys, and under which model names.
+
+use std::fmt;
+use std::time::Duration;
+
+/// An AIProvider as a data plane needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// It can be used.
+    Upstream(Upstream),
+    /// It cannot: requests that choose it are answered 503 with this reason.
+    Faulty {
+        /// In words for whoever wrote the resource; never a secret.
+        reason: String,
+    },
+}
+
+/// A usable provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// What it speaks.
+    pub kind: ProviderKind,
+    /// The base URL, as the vendor's own SDK takes it; `None`: the vendor's own.
+    pub url: Option<String>,
+    /// Used in turn; empty: requests carry no key.
+    pub keys: Vec<ProviderKey>,
+    /// Empty: every model name is passed on as it is.
+    pub models: Vec<Model>,
+    /// How long each part of an attempt may take.
+    pub timeouts: Timeouts,
+}
+
+/// What a provider speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ProviderKind {
+    /// A preset, by the vendor's name (`OpenAI`, `Echo`, …).
+    Vendor(String),
+    /// A wire format, by its name (`OpenAI`, `Anthropic`), at a URL of the user's.
+    Protocol(String),
+}
+
+/// A key for the provider.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProviderKey {
+    /// Names it in logs and metrics: `<credential>` or `<credential>/<key of the Secret>`.
+    pub name: String,
+    /// The key itself.
+    pub secret: String,
+}
+
+/// A model that the provider offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// What clients and routes say; a glob is allowed.
+    pub name: String,
+    /// What the provider is asked for; `None`: the name that was said.
+    pub upstream_model: Option<String>,
+}
+
+/// How long each part of an attempt may take; zero: no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// From the request sent to the first content of the answer.
+    pub first_token: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+    /// The whole attempt.
+    pub total: Duration,
+}
+
+impl fmt::Debug for ProviderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderKey")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
