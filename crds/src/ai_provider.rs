@@ -16,6 +16,8 @@ use crate::status::Status;
     plural = "aiproviders",
     shortname = "aip",
     category = "turnpike",
+    derive = "PartialEq",
+    doc = "A place that serves models: a vendor, or a server of your own.",
     namespaced,
     status = "Status",
     printcolumn(name = "Vendor", type_ = "string", json_path = ".spec.vendor"),

@@ -15,6 +15,8 @@ use crate::status::Status;
     plural = "airoutes",
     shortname = "air",
     category = "turnpike",
+    derive = "PartialEq",
+    doc = "Serves host names: who may call, and which provider answers what.",
     namespaced,
     status = "Status",
     printcolumn(name = "Hostnames", type_ = "string", json_path = ".spec.hostnames"),

@@ -17,6 +17,8 @@ use crate::status::Status;
     plural = "consumers",
     shortname = "aic",
     category = "turnpike",
+    derive = "PartialEq",
+    doc = "A person, team or program that calls the routes of its namespace.",
     namespaced,
     status = "Status",
     printcolumn(name = "Groups", type_ = "string", json_path = ".spec.groups"),

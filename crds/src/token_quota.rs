@@ -18,6 +18,8 @@ use crate::status::Status;
     plural = "tokenquotas",
     shortname = "atq",
     category = "turnpike",
+    derive = "PartialEq",
+    doc = "Limits what consumers may use. All quotas that select a request must pass.",
     namespaced,
     status = "Status",
     printcolumn(name = "Per", type_ = "string", json_path = ".spec.per"),
