@@ -167,3 +167,6 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

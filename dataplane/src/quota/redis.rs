@@ -10,20 +10,15 @@
 //! Starts without Redis and connects when first called. Fails fast while it is gone; does not retry
 //! (that is the journal's work) and does not decide what a failure means (that is the service's).
 
+mod connection;
 mod keys;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{
-    Client, ErrorKind, FromRedisValue, RedisError, Script, ScriptInvocation, ServerErrorKind,
-};
-use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use redis::{Client, Script, ScriptInvocation};
 
-use super::breaker::{Breaker, THRESHOLD};
+use self::connection::Connection;
 use super::charge::{Admission, Charge, Entry, Reserve, Settlement};
 use super::counters::QuotaCounters;
 use super::judge::{self, Obstacle};
@@ -34,11 +29,6 @@ use super::window::{self, Counts};
 /// few milliseconds; a quarter of a second leaves room for its pauses (fork, a busy node), and a
 /// request to a model, which takes seconds, bears it. Shorter makes pauses into uncounted requests.
 const CALL_TIMEOUT: Duration = Duration::from_millis(250);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Commands waiting to be written; callers beyond it wait, within their call's timeout.
-const PIPELINE: usize = 1024;
-/// Failed probes after which the connection is renewed again: 2 s, longer than it may take to connect.
-const RENEW_EVERY: u32 = 4;
 /// Highest amount that a script's double holds exactly.
 const MAX_EXACT: u64 = (1 << 53) - 1;
 
@@ -67,12 +57,7 @@ pub struct InvalidRedisUrl;
 
 /// Keeps quotas in Redis, shared by all data planes.
 pub struct RedisStore {
-    client: Client,
-    config: ConnectionManagerConfig,
-    connection: Mutex<ConnectionManager>,
-    call_timeout: Duration,
-    breaker: Breaker,
-    counters: Arc<QuotaCounters>,
+    connection: Connection,
     reserve: Script,
     settle: Script,
 }
@@ -84,73 +69,13 @@ impl RedisStore {
         counters: Arc<QuotaCounters>,
     ) -> Result<Self, InvalidRedisUrl> {
         let client = Client::open(settings.url.as_str()).map_err(|_| InvalidRedisUrl)?;
-        // No retries inside a connection attempt: a call would wait for them. The next call, let
-        // through by the breaker, starts the next attempt.
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(settings.call_timeout))
-            .set_pipeline_buffer_size(PIPELINE);
-        let connection = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())
+        let connection = Connection::open(client, settings.call_timeout, counters)
             .map_err(|_| InvalidRedisUrl)?;
         Ok(Self {
-            client,
-            config,
-            connection: Mutex::new(connection),
-            call_timeout: settings.call_timeout,
-            breaker: Breaker::default(),
-            counters,
+            connection,
             reserve: Script::new(include_str!("redis/reserve.lua")),
             settle: Script::new(include_str!("redis/settle.lua")),
         })
-    }
-
-    async fn call<T: FromRedisValue>(
-        &self,
-        invocation: &ScriptInvocation<'_>,
-    ) -> Result<T, StoreError> {
-        if !self.breaker.try_pass(Instant::now()) {
-            return Err(StoreError::Unavailable("it failed just now".to_owned()));
-        }
-        let mut connection = self.connection.lock().clone();
-        let reply = timeout(self.call_timeout, invocation.invoke_async(&mut connection)).await;
-        let result = match reply {
-            Ok(reply) => reply.map_err(|error| classify(&error)),
-            Err(_) => Err(StoreError::Timeout),
-        };
-        match &result {
-            Err(error) if error.is_retryable() => self.report_failure(error),
-            _ => self.report_success(),
-        }
-        result
-    }
-
-    fn report_success(&self) {
-        if self.breaker.succeeded() {
-            info!("quota store answers again");
-            QuotaCounters::set(&self.counters.breaker_open, 0);
-        }
-    }
-
-    fn report_failure(&self, error: &StoreError) {
-        let failures = self.breaker.failed(Instant::now());
-        if failures == THRESHOLD {
-            warn!(%error, "quota store does not answer");
-            QuotaCounters::set(&self.counters.breaker_open, 1);
-        }
-        if failures >= THRESHOLD && (failures - THRESHOLD).is_multiple_of(RENEW_EVERY) {
-            self.renew_connection();
-        }
-    }
-
-    /// Starts over with a new connection: the old one may lead to a machine that is gone without a
-    /// word, or to a primary that became a replica, and the client notices neither.
-    fn renew_connection(&self) {
-        let fresh =
-            ConnectionManager::new_lazy_with_config(self.client.clone(), self.config.clone());
-        if let Ok(fresh) = fresh {
-            *self.connection.lock() = fresh;
-        }
     }
 
     fn reserve_invocation(&self, reserve: &Reserve, first: &Charge) -> ScriptInvocation<'_> {
@@ -197,7 +122,10 @@ impl QuotaStore for RedisStore {
         let Some(first) = reserve.charges.first() else {
             return Ok(judge::admitted(reserve, &[], 0));
         };
-        let reply: Vec<u64> = self.call(&self.reserve_invocation(reserve, first)).await?;
+        let reply: Vec<u64> = self
+            .connection
+            .call(&self.reserve_invocation(reserve, first))
+            .await?;
         read_reply(reserve, &reply)
     }
 
@@ -206,6 +134,7 @@ impl QuotaStore for RedisStore {
             return Ok(());
         };
         let _first_time: u64 = self
+            .connection
             .call(&self.settle_invocation(settlement, first))
             .await?;
         Ok(())
@@ -235,25 +164,6 @@ fn read_reply(reserve: &Reserve, reply: &[u64]) -> Result<Admission, StoreError>
             Ok(judge::refused(reserve, &counts, now_ms, obstacle))
         }
         _ => Err(StoreError::Refused("settled before reserved".to_owned())),
-    }
-}
-
-/// Sorts Redis' errors by what is known of the call. What a busy, loading, read-only or full server
-/// says is worth a later try; only a fault of the script or its data is not.
-fn classify(error: &RedisError) -> StoreError {
-    let kind = error.kind();
-    let is_script_fault = kind == ErrorKind::Server(ServerErrorKind::ResponseError)
-        && error.detail().is_some_and(|d| d.contains("user_script"));
-    let is_final = matches!(
-        kind,
-        ErrorKind::UnexpectedReturnType | ErrorKind::Server(ServerErrorKind::CrossSlot)
-    );
-    if is_script_fault || is_final || error.code() == Some("WRONGTYPE") {
-        StoreError::Refused(error.to_string())
-    } else if error.is_io_error() && !error.is_connection_refusal() {
-        StoreError::Timeout
-    } else {
-        StoreError::Unavailable(error.to_string())
     }
 }
 

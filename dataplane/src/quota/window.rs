@@ -131,3 +131,6 @@ fn scale(a: u64, b: u64, c: u64) -> u64 {
     let product = u128::from(a) * u128::from(b) / u128::from(c);
     u64::try_from(product).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
