@@ -192,3 +192,6 @@ impl Drop for Batch<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
