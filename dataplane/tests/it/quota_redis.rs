@@ -181,6 +181,19 @@ async fn a_second_settlement_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_reservation_that_was_settled_first_is_not_made() {
+    let server = RedisServer::start().await;
+    let store = patient_store(&server);
+    let request = tokens(1000, 500);
+    let reservation = reserve(&store, &request).await.unwrap();
+    let settlement = Settlement::released(reservation);
+    store.settle(&settlement).await.unwrap();
+    let late = store.reserve(&request).await;
+    assert!(!late.unwrap_err().is_retryable());
+    assert_eq!(totals(&server, "tokens").await, (0, 0));
+}
+
+#[tokio::test]
 async fn a_refusal_charges_no_limit_and_names_the_one_in_the_way() {
     let server = RedisServer::start().await;
     let store = patient_store(&server);

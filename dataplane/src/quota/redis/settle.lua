@@ -4,20 +4,16 @@
 -- Returns 1, or 0 if it was settled before.
 if not redis.call('SET', KEYS[1], '', 'NX', 'PX', ARGV[2]) then return 0 end
 
-local function keep(key, ms)
-  local left = redis.call('PTTL', key)
-  if left > -2 and left < ms then redis.call('PEXPIRE', key, ms) end
-end
-
 for i = 2, #KEYS do
   local arg = i * 4 - 5
   local bucket, estimate = KEYS[i] .. ':' .. ARGV[arg], ARGV[arg + 1]
-  local holds, ms = bucket .. ':h', tonumber(ARGV[arg + 3])
-  if redis.call('ZREM', holds, ARGV[1] .. ':' .. estimate) == 1 then
+  if redis.call('ZREM', bucket .. ':h', ARGV[1] .. ':' .. estimate) == 1 then
     redis.call('HINCRBY', bucket, 'r', '-' .. estimate)
   end
   redis.call('HINCRBY', bucket, 'u', ARGV[arg + 2])
-  keep(holds, ms)
-  keep(bucket, ms)
+  -- Never shorten what a reservation asked for.
+  if redis.call('PTTL', bucket) < tonumber(ARGV[arg + 3]) then
+    redis.call('PEXPIRE', bucket, ARGV[arg + 3])
+  end
 end
 return 1
