@@ -1,7 +1,7 @@
-//! Scripts of `e2e/python`, run with the OpenAI SDK in the virtual environment that
+//! Python scripts, run with the OpenAI SDK in the virtual environment that
 //! `cargo xtask` made.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -9,13 +9,18 @@ use tokio::process::Command;
 
 use crate::places;
 
-/// Runs a script with a JSON argument; what it prints is returned, a failed assertion an error.
+/// Runs a script of `e2e/python` with a JSON argument; what it prints is returned, a failed
+/// assertion an error.
 pub async fn run(script: &str, argument: &Value) -> Result<String> {
-    let python = interpreter()?;
     let file = places::root()?.join("e2e/python").join(script);
-    let output = Command::new(python)
+    run_file(&file, &[&argument.to_string()]).await
+}
+
+/// Runs any script.
+pub async fn run_file(file: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(interpreter()?)
         .arg(file)
-        .arg(argument.to_string())
+        .args(arguments)
         .kill_on_drop(true)
         .output()
         .await
@@ -24,7 +29,8 @@ pub async fn run(script: &str, argument: &Value) -> Result<String> {
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
-        "{script} ended with {}:\n{stdout}{stderr}",
+        "{} ended with {}:\n{stdout}{stderr}",
+        file.display(),
         output.status
     );
     Ok(stdout)

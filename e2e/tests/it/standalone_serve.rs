@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
 use turnpike_e2e::ports::free_address;
 use turnpike_e2e::scene::await_answer;
 use turnpike_e2e::{
@@ -13,31 +12,30 @@ use turnpike_e2e::{
 };
 
 #[test]
-fn quickstart_answers_curl_and_the_sdk_as_it_prints() -> Result<()> {
+fn quickstart_answers_what_the_readme_and_the_start_up_show() -> Result<()> {
     FileScene::run(async |scene| {
-        let quickstart = places::root()?.join("examples/quickstart");
+        let root = places::root()?;
+        let quickstart = root.join("examples/quickstart");
         let standalone = Standalone::start(scene, &quickstart, &[]).await?;
+        let address = standalone.gateway.address();
         let printed = standalone.process.stdout() + &standalone.process.stderr();
-        let key = key_in(&printed).context("no API key is printed on start-up")?;
-        let curl = tokio::process::Command::new("curl")
-            .args(["-sS", "-H", &format!("authorization: Bearer {key}")])
-            .args(["-H", "content-type: application/json", "-d"])
-            .arg(gateway::chat_body("echo", "hello quickstart", false).to_string())
-            .arg(format!(
-                "http://localhost:{}/v1/chat/completions",
-                standalone.gateway.address().port()
-            ))
-            .output()
-            .await
-            .context("curl is needed: apt-get install -y curl")?;
-        let text = String::from_utf8_lossy(&curl.stdout);
-        ensure!(text.contains("hello quickstart"), "{text}\n{printed}");
+        for words in [
+            "curl http://",
+            &format!(":{}/v1", address.port()),
+            "Bearer ",
+        ] {
+            ensure!(printed.contains(words), "{words} is not printed: {printed}");
+        }
 
-        let port = standalone.gateway.address().port();
-        let base_url = format!("http://localhost:{port}/v1");
-        let config = json!({"base_url": base_url, "key": key, "model": "echo"});
-        let seen = python::run("quickstart.py", &config).await?;
-        ensure!(seen.ends_with("all good\n"), "{seen}");
+        let readme = std::fs::read_to_string(root.join("README.md"))?;
+        let here = |block: &str| block.replace(":8080/", &format!(":{}/", address.port()));
+        let curl = here(code(&readme, "sh", "curl http://localhost:8080")?);
+        let answer = run_shell(&curl).await?;
+        ensure!(answer.contains("Hello, Turnpike"), "{curl}: {answer}");
+        let script = scene.folder.join("readme.py");
+        std::fs::write(&script, here(code(&readme, "python", "from openai")?))?;
+        let answer = python::run_file(&script, &[]).await?;
+        ensure!(answer.contains("Hello, Turnpike"), "{answer}");
         Ok(())
     })
 }
@@ -190,9 +188,23 @@ impl Standalone {
     }
 }
 
-/// The key in the `curl` command that is printed on start-up.
-fn key_in(printed: &str) -> Option<String> {
-    let (_, rest) = printed.split_once("Bearer ")?;
-    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
-    Some(rest[..end.unwrap_or(rest.len())].to_owned())
+/// The code block of a Markdown text that begins with these words.
+fn code<'a>(markdown: &'a str, language: &str, beginning: &str) -> Result<&'a str> {
+    markdown
+        .split("```")
+        .filter_map(|block| block.strip_prefix(language))
+        .map(str::trim)
+        .find(|block| block.starts_with(beginning))
+        .with_context(|| format!("no {language} block begins with {beginning}"))
+}
+
+async fn run_shell(command: &str) -> Result<String> {
+    let output = tokio::process::Command::new("sh")
+        .args(["-c", command])
+        .output()
+        .await
+        .context("running sh")?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command}: {error}");
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
