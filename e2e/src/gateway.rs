@@ -294,17 +294,3 @@ fn data_of(event: &[u8]) -> Option<String> {
         .collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comments_have_no_data_and_lines_are_joined() {
-        assert_eq!(data_of(b": keep-alive\n\n"), None);
-        assert_eq!(
-            data_of(b"event: x\ndata: a\ndata:b\n\n"),
-            Some("a\nb".into())
-        );
-    }
-}

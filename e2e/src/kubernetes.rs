@@ -35,6 +35,11 @@ impl Cluster {
         &self.kubeconfig
     }
 
+    /// The kubectl that is used.
+    pub fn kubectl_file(&self) -> &Path {
+        &self.kubectl
+    }
+
     /// Runs kubectl; an error has what it wrote to standard error.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         self.kubectl_with_input(arguments, "").await

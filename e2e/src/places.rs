@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -26,10 +27,30 @@ pub fn program(name: &str) -> Result<PathBuf> {
 /// The folder of this run's files: logs, Redis data, clusters.
 pub fn run_folder() -> Result<PathBuf> {
     static FOLDER: OnceLock<String> = OnceLock::new();
-    let name = FOLDER.get_or_init(|| format!("run-{}", unique()));
-    let folder = state_folder()?.join(name);
+    let state = state_folder()?;
+    let name = FOLDER.get_or_init(|| {
+        remove_old_runs(&state);
+        format!("{RUN}{}", unique())
+    });
+    let folder = state.join(name);
     std::fs::create_dir_all(&folder).context("making the run's folder")?;
     Ok(folder)
+}
+
+const RUN: &str = "run-";
+
+/// Logs are kept for a day. What cannot be removed is left for the next run.
+fn remove_old_runs(state: &Path) {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let entries = std::fs::read_dir(state).into_iter().flatten().flatten();
+    for entry in entries {
+        let is_run = entry.file_name().to_string_lossy().starts_with(RUN);
+        let changed = entry.metadata().and_then(|data| data.modified());
+        let age = changed.ok().and_then(|time| time.elapsed().ok());
+        if is_run && age.is_some_and(|age| age > DAY) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// What is kept between runs, as `cargo xtask` made it.

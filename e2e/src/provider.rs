@@ -115,6 +115,10 @@ impl Provider {
         format!("http://{}", self.address)
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Changes how it answers.
     pub fn behave(&self, behaviour: Behaviour) {
         *self.shared.behaviour.lock() = behaviour;
@@ -132,6 +136,11 @@ impl Provider {
             .last()
             .cloned()
             .context("the provider was asked nothing")
+    }
+
+    /// How many answers were given up before their end.
+    pub fn abandoned(&self) -> usize {
+        *self.shared.abandoned.borrow()
     }
 
     /// Waits until at least that many answers were given up before their end.

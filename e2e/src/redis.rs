@@ -121,16 +121,3 @@ fn data_folder(folder: &Path, address: SocketAddr) -> Result<PathBuf> {
     std::fs::create_dir_all(&data).context("making Redis' folder")?;
     Ok(data)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_names_its_quota_and_limit() {
-        let key = "tq:{0a1b}:team/plan:minute:c=team/alice:29";
-        assert!(names(key, "plan", "minute"));
-        assert!(!names(key, "plan", "hour"));
-        assert!(!names(key, "an", "minute"));
-    }
-}

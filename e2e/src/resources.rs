@@ -102,14 +102,3 @@ spec:
 "
     )
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digest_is_hexadecimal_sha256() {
-        assert!(digest("abc").starts_with("ba7816bf8f01cfea"));
-        assert_eq!(digest("abc").len(), 64);
-    }
-}

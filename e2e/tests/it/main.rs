@@ -4,6 +4,7 @@
 mod fault_client;
 mod fault_controller;
 mod fault_provider;
+mod harness;
 mod quota_parallel;
 mod quota_redis;
 mod route_main_job;
