@@ -97,6 +97,8 @@ fn end_to_end_tests(
 }
 
 fn tests(command: &mut Command, long: bool, tally: &mut Tally) -> Result<()> {
+    // Errors of tests say where they come from; twenty frames of libtest hide them.
+    command.env("RUST_LIB_BACKTRACE", "0");
     if long {
         command.env("TURNPIKE_LONG", "1");
     }
