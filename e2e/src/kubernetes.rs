@@ -64,7 +64,7 @@ impl Cluster {
     fn start() -> Result<Self> {
         let cluster = match std::env::var_os("KUBECONFIG") {
             Some(kubeconfig) => Self {
-                kubeconfig: first_path(&kubeconfig)?,
+                kubeconfig: announced(first_path(&kubeconfig)?),
                 kubectl: match find("kubectl") {
                     Some(kubectl) => kubectl,
                     None => built_programs()?.join("kubectl"),
@@ -159,6 +159,12 @@ fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
+}
+
+/// Says which cluster the tests are about to write to.
+fn announced(kubeconfig: PathBuf) -> PathBuf {
+    eprintln!("using the cluster of KUBECONFIG={}", kubeconfig.display());
+    kubeconfig
 }
 
 fn first_path(list: &std::ffi::OsStr) -> Result<PathBuf> {
