@@ -12,6 +12,7 @@ pub mod echo;
 pub mod error;
 pub mod exchange;
 pub mod fault;
+mod gate;
 pub mod head;
 mod json;
 mod message;
