@@ -13,6 +13,7 @@ pub mod error;
 pub mod exchange;
 pub mod fault;
 mod gate;
+mod hash;
 pub mod head;
 mod json;
 mod message;
