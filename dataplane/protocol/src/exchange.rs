@@ -39,7 +39,7 @@ pub struct Outgoing {
     /// How to read the answer.
     pub reply: ReplyPlan,
     /// Hints that the provider has no word for and that change no answer's meaning (say,
-    /// `prompt_cache_key`), for the header `x-ai-dropped-fields`. Anything weightier is refused instead.
+    /// `prompt_cache_key`), for the header `x-turnpike-dropped`. Anything weightier is refused instead.
     pub dropped: Vec<String>,
 }
 
