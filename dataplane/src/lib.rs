@@ -2,7 +2,7 @@
 //! to know of their domains from a controller, and carries them to providers.
 //!
 //! Floors, each importing only what stands below: `run` → `listen`, `admin` →
-//! `request` → `gateway` → `store`, `metrics` → `arrival`.
+//! `request` → `gateway` → `metrics` → `store`, `quota` → `arrival`.
 
 pub mod admin;
 pub mod arrival;
@@ -10,6 +10,7 @@ pub mod config;
 pub mod gateway;
 pub mod listen;
 pub mod metrics;
+pub mod quota;
 pub mod request;
 pub mod run;
 pub mod store;
