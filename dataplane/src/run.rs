@@ -4,37 +4,67 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::{Admin, Health};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::listen::Listener;
 use crate::metrics::Metrics;
-use crate::store::demand::Controllers;
+use crate::quota::{
+    Estimator, MemoryStore, QuotaCounters, QuotaSettings, Quotas, RedisSettings, RedisStore,
+    Store as QuotaStore, system_clock,
+};
+use crate::store::demand::{self, Controllers};
 use crate::store::{Bounds, Store};
 
-/// A data plane whose ports are bound.
+/// A data plane whose ports are bound and whose parts are built.
 pub struct DataPlane {
     config: Config,
     listener: Listener,
+    admin: Admin,
     gateway: Arc<Gateway>,
+    quotas: Owned,
+}
+
+/// A task, and how it is told to end.
+struct Owned {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Owned {
+    async fn end(self, what: &'static str) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.task.await.context(what)
+    }
 }
 
 impl DataPlane {
-    /// Binds the ports and builds the parts.
+    /// Binds the ports and builds the parts; nothing is served yet.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let listener = Listener::bind(config.listen)
             .await
-            .with_context(|| format!("binding {}", config.listen))?;
+            .with_context(|| format!("binding {} for callers", config.listen))?;
+        let admin = Admin::bind(config.admin)
+            .await
+            .with_context(|| format!("binding {} for health and metrics", config.admin))?;
         let store = Store::new(config.load_timeout, Bounds::default());
+        let counters = Arc::new(QuotaCounters::default());
+        let (quotas, quota_task) = spawn_quotas(config.redis.as_deref(), counters.clone())?;
         let gateway = Arc::new(Gateway {
+            metrics: Arc::new(Metrics::new(store.clone(), counters)),
+            estimator: Estimator::default(),
+            quotas,
             store,
-            metrics: Arc::new(Metrics::default()),
         });
         Ok(Self {
             config,
             listener,
+            admin,
             gateway,
+            quotas: quota_task,
         })
     }
 
@@ -43,16 +73,31 @@ impl DataPlane {
         self.listener.address()
     }
 
-    /// Serves until `shutdown`, then drains.
+    /// Gives the address of health and metrics.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// Serves until `shutdown`, then drains: not ready from that moment on, open
+    /// requests finish, usage not written yet is written.
     pub async fn run(
         self,
-        _controllers: Controllers,
+        controllers: Controllers,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        self.listener
-            .serve(self.gateway, self.config.drain, shutdown)
-            .await;
-        Ok(())
+        let Self {
+            config,
+            listener,
+            admin,
+            gateway,
+            quotas,
+        } = self;
+        let demand = spawn_demand(&gateway.store, controllers, &config.name);
+        let admin = spawn_admin(admin, &gateway, shutdown.clone());
+        listener.serve(gateway, config.drain, shutdown).await;
+        quotas.end("writing the last usage").await?;
+        demand.end("closing the snapshot stream").await?;
+        admin.end("closing the admin port").await
     }
 }
 
@@ -66,4 +111,43 @@ pub async fn run(
         .await?
         .run(controllers, shutdown)
         .await
+}
+
+fn spawn_quotas(
+    redis: Option<&str>,
+    counters: Arc<QuotaCounters>,
+) -> anyhow::Result<(Quotas, Owned)> {
+    let store = match redis {
+        Some(url) => {
+            let settings = RedisSettings::new(url);
+            let store = RedisStore::open(&settings, counters.clone()).context("--redis")?;
+            QuotaStore::Redis(Box::new(store))
+        }
+        None => QuotaStore::Memory(MemoryStore::new(system_clock())),
+    };
+    let stop = CancellationToken::new();
+    let (quotas, task) = Quotas::spawn(store, counters, QuotaSettings::default(), stop.clone());
+    Ok((quotas, Owned { stop, task }))
+}
+
+fn spawn_demand(store: &Store, controllers: Controllers, name: &str) -> Owned {
+    let stop = CancellationToken::new();
+    let run = demand::run(store.clone(), controllers, name.to_owned(), stop.clone());
+    Owned {
+        task: tokio::spawn(run),
+        stop,
+    }
+}
+
+fn spawn_admin(admin: Admin, gateway: &Gateway, draining: CancellationToken) -> Owned {
+    let health = Health {
+        store: gateway.store.clone(),
+        metrics: gateway.metrics.clone(),
+        draining,
+    };
+    let stop = CancellationToken::new();
+    Owned {
+        task: tokio::spawn(admin.serve(health, stop.clone())),
+        stop,
+    }
 }
