@@ -7,3 +7,7 @@
 
 mod quota_redis;
 mod quota_server;
+mod store_controller;
+mod store_link;
+mod store_load;
+mod store_snapshots;
