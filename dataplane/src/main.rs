@@ -1,1 +1,3 @@
+//! The `turnpike-dataplane` command.
+
 fn main() {}

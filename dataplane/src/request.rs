@@ -1,0 +1,3 @@
+//! One request's life.
+
+pub mod life;
