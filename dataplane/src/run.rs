@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::listen::Listener;
 use crate::metrics::Metrics;
+use crate::quota::{self, Estimator, MemoryStore, QuotaSettings, Quotas};
 use crate::store::demand::Controllers;
 use crate::store::{Bounds, Store};
+use crate::upstream::Pool;
 
 /// A data plane whose ports are bound.
 pub struct DataPlane {
@@ -27,9 +31,23 @@ impl DataPlane {
             .await
             .with_context(|| format!("binding {}", config.listen))?;
         let store = Store::new(config.load_timeout, Bounds::default());
+        let counting = quota::Store::Memory(MemoryStore::default());
+        let (quotas, _) = Quotas::spawn(
+            counting,
+            Arc::default(),
+            QuotaSettings::default(),
+            CancellationToken::new(),
+        );
+        let (access_log, _) =
+            AccessLog::spawn(std::io::stdout()).context("starting the access log")?;
         let gateway = Arc::new(Gateway {
             store,
+            quotas,
+            estimator: Estimator::default(),
+            upstream: Pool::new(),
             metrics: Arc::new(Metrics::default()),
+            access_log,
+            settling: TaskTracker::new(),
         });
         Ok(Self {
             config,
