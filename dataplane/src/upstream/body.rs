@@ -92,7 +92,8 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_come_in_order_and_their_length_is_known() {
-        let pieces = SmallVec::from_iter(["ab", "", "cde"].map(Bytes::from_static));
+        let pieces =
+            SmallVec::from_iter(["ab", "", "cde"].map(|text| Bytes::from_static(text.as_bytes())));
         let body = PiecesBody::new(pieces);
         assert_eq!(body.size_hint().exact(), Some(5));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abcde");

@@ -7,3 +7,7 @@
 
 mod quota_redis;
 mod quota_server;
+mod request_answers;
+mod request_gateway;
+mod request_provider;
+mod request_world;

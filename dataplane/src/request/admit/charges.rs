@@ -20,7 +20,7 @@ pub struct Counted<'a> {
 }
 
 /// One limit charged, in the words of its quota.
-pub struct Charged {
+pub(super) struct Charged {
     pub quota: Arc<QuotaView>,
     pub limit_name: Arc<str>,
     pub unit: Unit,
@@ -31,7 +31,7 @@ pub struct Charged {
 
 impl Charged {
     /// What the quota tells callers who are over.
-    pub fn message(&self) -> Option<String> {
+    pub(super) fn message(&self) -> Option<String> {
         self.quota.exceeded_message.as_deref().map(str::to_owned)
     }
 }
@@ -39,7 +39,7 @@ impl Charged {
 /// Gives a charge for each limit of each quota over the request, and beside each whose it is.
 ///
 /// A quota that is both the namespace's own and the fleet's counts once.
-pub fn charges(
+pub(super) fn charges(
     tenant: &TenantView,
     fleet: &FleetView,
     counted: &Counted<'_>,

@@ -26,7 +26,7 @@ const TOKENS: Names = Names {
 };
 
 /// Renders the tightest limit of each unit: the one with the least left.
-pub fn rate_limits(standings: &[Standing]) -> HeaderMap {
+pub(super) fn rate_limits(standings: &[Standing]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (unit, names) in [(Unit::Requests, &REQUESTS), (Unit::Tokens, &TOKENS)] {
         let of_unit = standings.iter().filter(|standing| standing.unit == unit);

@@ -45,7 +45,7 @@ pub fn choose<'a>(rule: &'a RuleView, model: &str, rng: &mut impl Rng) -> Result
         .iter()
         .map(|backend| match offer(backend, model) {
             Offer::None => 0,
-            Offer::Faulty | Offer::Model(_) => backend.weight,
+            Offer::Faulty | Offer::Model => backend.weight,
         });
     let Some(index) = balance::choose(weights, rng) else {
         return Err(nobody(rule, model));
@@ -74,9 +74,8 @@ pub fn choose<'a>(rule: &'a RuleView, model: &str, rng: &mut impl Rng) -> Result
 
 /// Whether some backend of the rule would be asked for this model.
 pub fn is_offered(rule: &RuleView, model: &str) -> bool {
-    let offers = |backend: &BackendView| {
-        backend.weight > 0 && matches!(offer(backend, model), Offer::Model(_))
-    };
+    let offers =
+        |backend: &BackendView| backend.weight > 0 && offer(backend, model) == Offer::Model;
     rule.backends.iter().any(offers)
 }
 
@@ -103,9 +102,10 @@ pub(super) fn unavailable(reason: &str) -> RequestError {
 }
 
 /// What a backend makes of a model.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Offer {
-    /// It has it under this name.
-    Model(Arc<str>),
+    /// It has it.
+    Model,
     /// Nobody can say.
     Faulty,
     /// It does not have it.
@@ -120,18 +120,24 @@ fn offer(backend: &BackendView, model: &str) -> Offer {
         return Offer::Faulty;
     };
     let asked = backend.model.as_deref().unwrap_or(model);
-    map_model(&upstream.models, asked).map_or(Offer::None, Offer::Model)
+    let is_known = upstream.models.is_empty() || find_model(&upstream.models, asked).is_some();
+    if is_known { Offer::Model } else { Offer::None }
 }
 
-/// What the provider calls a model; `None`: it does not offer it. A plain name goes before a pattern.
+/// A plain name goes before a pattern.
+fn find_model<'a>(models: &'a [ModelView], asked: &str) -> Option<&'a ModelView> {
+    let exact = models
+        .iter()
+        .find(|model| model.name.as_exact() == Some(asked));
+    exact.or_else(|| models.iter().find(|model| model.name.is_match(asked)))
+}
+
+/// What the provider calls a model; `None`: it does not offer it.
 fn map_model(models: &[ModelView], asked: &str) -> Option<Arc<str>> {
     if models.is_empty() {
         return Some(asked.into());
     }
-    let exact = models
-        .iter()
-        .find(|model| model.name.as_exact() == Some(asked));
-    let model = exact.or_else(|| models.iter().find(|model| model.name.is_match(asked)))?;
+    let model = find_model(models, asked)?;
     Some(model.upstream_model.clone().unwrap_or_else(|| asked.into()))
 }
 
