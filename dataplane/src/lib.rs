@@ -2,8 +2,10 @@
 //! to know of their domains from a controller, and carries them to providers.
 //!
 //! Floors, each importing only what stands below: `run` → `listen`, `admin` →
-//! `request` → `gateway` → `metrics` → `store`, `quota` → `arrival`.
+//! `request` → `gateway` → `metrics`, `access_log` → `store`, `quota`,
+//! `upstream` → `arrival`.
 
+pub mod access_log;
 pub mod admin;
 pub mod arrival;
 pub mod config;
@@ -14,6 +16,7 @@ pub mod quota;
 pub mod request;
 pub mod run;
 pub mod store;
+pub mod upstream;
 
 pub use config::{Config, Flags};
 pub use gateway::Gateway;

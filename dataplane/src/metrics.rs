@@ -6,11 +6,13 @@
 //! they have one, else begin with `turnpike_`.
 
 mod labels;
+mod log_lines;
 mod quotas;
 mod snapshots;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::text;
@@ -46,7 +48,6 @@ pub struct Metrics {
     tokens: TokenMetrics,
     in_flight: Gauge,
     faults: [Counter; UpstreamFault::ALL.len()],
-    log_lines_dropped: Counter,
 }
 
 struct OperationMetrics {
@@ -70,9 +71,15 @@ struct TokenMetrics {
 pub struct InFlight(Gauge);
 
 impl Metrics {
-    /// Registers everything; the store and the quotas are asked at each scrape.
-    pub fn new(store: Store, quotas: Arc<QuotaCounters>) -> Self {
+    /// Registers everything; the store, the quotas and the count of lost
+    /// access-log lines are read at each scrape.
+    pub fn new(
+        store: Store,
+        quotas: Arc<QuotaCounters>,
+        log_lines_dropped: Arc<AtomicU64>,
+    ) -> Self {
         let mut registry = Registry::default();
+        log_lines::register(&mut registry, log_lines_dropped);
         snapshots::register(&mut registry, store);
         quotas::register(&mut registry, quotas);
         Self {
@@ -84,11 +91,6 @@ impl Metrics {
                 "Requests being served",
             ),
             faults: faults(&mut registry),
-            log_lines_dropped: counter(
-                &mut registry,
-                "turnpike_access_log_lines_dropped",
-                "Access-log lines that were lost because the writer was too slow",
-            ),
             registry,
         }
     }
@@ -123,16 +125,19 @@ impl Metrics {
         self.faults[fault as usize].inc();
     }
 
-    /// Gives the counter of lost access-log lines.
-    pub fn log_lines_dropped(&self) -> &Counter {
-        &self.log_lines_dropped
-    }
-
     /// Shows everything in the OpenMetrics text format.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    /// Counts requests alone, without a store or quotas behind: what a test needs.
+    fn default() -> Self {
+        let store = Store::with_snapshots(Vec::new(), Vec::new());
+        Self::new(store, Arc::default(), Arc::default())
     }
 }
 
@@ -248,14 +253,9 @@ fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
 mod tests {
     use super::*;
 
-    fn metrics() -> Metrics {
-        let store = Store::with_snapshots(Vec::new(), Vec::new());
-        Metrics::new(store, Arc::default())
-    }
-
     #[test]
     fn a_request_is_counted_by_operation_and_class() {
-        let metrics = metrics();
+        let metrics = Metrics::default();
         let open = metrics.begin();
         metrics.finished(OperationLabel::Chat, 429, Duration::from_millis(5));
         let text = metrics.encode().unwrap();
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn tokens_are_counted_by_kind_and_estimates_marked() {
-        let metrics = metrics();
+        let metrics = Metrics::default();
         let usage = Usage {
             input: Some(7),
             output: Some(0),
@@ -287,11 +287,12 @@ mod tests {
 
     #[test]
     fn the_store_and_the_quotas_are_shown() {
-        let text = metrics().encode().unwrap();
+        let text = Metrics::default().encode().unwrap();
         for name in [
             "turnpike_snapshot_stream_connected 0",
             "turnpike_store_names{state=\"held\",kind=\"domain\"} 0",
             "turnpike_quota_settlements_dropped_total 0",
+            "turnpike_access_log_lines_dropped_total 0",
             "turnpike_upstream_faults_total{fault=\"timeout\"} 0",
         ] {
             assert!(text.contains(name), "{name} in {text}");

@@ -1,12 +1,19 @@
 //! Builds every part and runs them.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
 
+use crate::access_log::{AccessLog, Writer};
 use crate::admin::{Admin, Health};
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -18,6 +25,10 @@ use crate::quota::{
 };
 use crate::store::demand::{self, Controllers};
 use crate::store::{Bounds, Store};
+use crate::upstream::Pool;
+
+/// How long the end of the process may wait for the access log's reader.
+const LOG_WITHIN: Duration = Duration::from_secs(2);
 
 /// A data plane whose ports are bound and whose parts are built.
 pub struct DataPlane {
@@ -26,6 +37,7 @@ pub struct DataPlane {
     admin: Admin,
     gateway: Arc<Gateway>,
     quotas: Owned,
+    log_writer: Writer,
 }
 
 /// A task, and how it is told to end.
@@ -50,14 +62,20 @@ impl DataPlane {
         let admin = Admin::bind(config.admin)
             .await
             .with_context(|| format!("binding {} for health and metrics", config.admin))?;
+        let (access_log, log_writer) =
+            AccessLog::spawn(io::stdout()).context("starting the access log")?;
         let store = Store::new(config.load_timeout, Bounds::default());
         let counters = Arc::new(QuotaCounters::default());
         let (quotas, quota_task) = spawn_quotas(config.redis.as_deref(), counters.clone())?;
+        let metrics = Metrics::new(store.clone(), counters, access_log.dropped_count());
         let gateway = Arc::new(Gateway {
-            metrics: Arc::new(Metrics::new(store.clone(), counters)),
-            estimator: Estimator::default(),
-            quotas,
             store,
+            quotas,
+            estimator: Estimator::default(),
+            upstream: Pool::new(),
+            metrics: Arc::new(metrics),
+            access_log,
+            settling: TaskTracker::new(),
         });
         Ok(Self {
             config,
@@ -65,6 +83,7 @@ impl DataPlane {
             admin,
             gateway,
             quotas: quota_task,
+            log_writer,
         })
     }
 
@@ -91,12 +110,19 @@ impl DataPlane {
             admin,
             gateway,
             quotas,
+            log_writer,
         } = self;
         let demand = spawn_demand(&gateway.store, controllers, &config.name);
         let admin = spawn_admin(admin, &gateway, shutdown.clone());
-        listener.serve(gateway, config.drain, shutdown).await;
+        listener
+            .serve(gateway.clone(), config.drain, shutdown)
+            .await;
+        gateway.settling.close();
+        gateway.settling.wait().await;
+        drop(gateway);
         quotas.end("writing the last usage").await?;
         demand.end("closing the snapshot stream").await?;
+        write_out(log_writer).await;
         admin.end("closing the admin port").await
     }
 }
@@ -128,6 +154,22 @@ fn spawn_quotas(
     let stop = CancellationToken::new();
     let (quotas, task) = Quotas::spawn(store, counters, QuotaSettings::default(), stop.clone());
     Ok((quotas, Owned { stop, task }))
+}
+
+/// Waits for the last lines of the access log, on a thread that nobody waits for
+/// should a connection that was cut still hold the log open.
+async fn write_out(writer: Writer) {
+    let (done, written) = oneshot::channel();
+    let join = move || {
+        writer.join();
+        let _ = done.send(());
+    };
+    let spawned = std::thread::Builder::new()
+        .name("access-log-end".into())
+        .spawn(join);
+    if spawned.is_err() || timeout(LOG_WITHIN, written).await.is_err() {
+        warn!("the last lines of the access log may be lost");
+    }
 }
 
 fn spawn_demand(store: &Store, controllers: Controllers, name: &str) -> Owned {

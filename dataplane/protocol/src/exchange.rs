@@ -9,6 +9,7 @@ mod stream;
 use bytes::Bytes;
 
 use crate::anthropic;
+use crate::fault::Unsupported;
 use crate::head::Head;
 use crate::json;
 use crate::openai;
@@ -16,8 +17,8 @@ use crate::operation::{ClientProtocol, Operation};
 use crate::splice::{self, Pieces, Splice};
 use crate::vendor::WireProtocol;
 
-pub use decode::{BadReply, Decoded};
-pub use stream::{ReplyStream, StreamFault};
+pub use decode::Decoded;
+pub use stream::ReplyStream;
 
 /// The provider that a request goes to.
 #[derive(Debug, Clone, Copy)]
@@ -40,16 +41,6 @@ pub struct Outgoing {
     /// Hints that the provider has no word for and that change no answer's meaning (say,
     /// `prompt_cache_key`), for the header `x-ai-dropped-fields`. Anything weightier is refused instead.
     pub dropped: Vec<String>,
-}
-
-/// A request that cannot be carried to this provider: 400.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Unsupported {
-    /// The member at fault, as a path: `messages[2].content[0].input_audio`.
-    pub field: String,
-    /// What is wrong with it and what to do.
-    pub message: String,
 }
 
 /// What must be remembered of a request to decode its answer.

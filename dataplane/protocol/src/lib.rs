@@ -11,6 +11,7 @@ mod anthropic;
 pub mod echo;
 pub mod error;
 pub mod exchange;
+pub mod fault;
 pub mod head;
 mod json;
 mod message;
@@ -23,9 +24,8 @@ pub mod vendor;
 
 pub use echo::{EchoEnd, EchoReply, EchoStep, echo};
 pub use error::{ErrorBody, ErrorKind, FaultClass, ProviderError, classify, encode_error};
-pub use exchange::{
-    BadReply, Decoded, Outgoing, ReplyPlan, ReplyStream, StreamFault, Target, Unsupported, encode,
-};
+pub use exchange::{Decoded, Outgoing, ReplyPlan, ReplyStream, Target, encode};
+pub use fault::{BadReply, StreamFault, Unsupported};
 pub use head::{Head, HeadError, Member, scan};
 pub use openai::models::{model_object, models_list};
 pub use operation::{ClientProtocol, Operation, UnknownOperation, recognise};

@@ -159,6 +159,13 @@ pub(crate) struct ToolCall<'a> {
     pub(crate) arguments: &'a RawValue,
 }
 
+/// Writes a streamed answer in a client's protocol.
+///
+/// Whatever it is told, in whatever order, what it writes is valid in that protocol.
+pub(crate) trait Emit {
+    fn emit(&mut self, delta: Delta<'_>);
+}
+
 /// One piece of a streamed answer, in the order in which a provider says it.
 #[derive(Debug)]
 pub(crate) enum Delta<'a> {

@@ -1,6 +1,6 @@
 //! The closed lists that labels come from.
 
-use turnpike_protocol::{FaultClass, Operation};
+use turnpike_protocol::FaultClass;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +58,13 @@ pub enum UpstreamFault {
 impl OperationLabel {
     pub(super) const ALL: [Self; 4] = [Self::Chat, Self::Embeddings, Self::Models, Self::Unknown];
 
-    /// The label of an operation.
-    pub fn of(operation: &Operation) -> Self {
+    /// The label of an operation, by its name; `None`: it was not recognised.
+    pub fn named(operation: Option<&str>) -> Self {
         match operation {
-            Operation::ChatCompletions => Self::Chat,
-            Operation::Embeddings => Self::Embeddings,
-            Operation::Models | Operation::Model { .. } => Self::Models,
+            Some("ChatCompletions") => Self::Chat,
+            Some("Embeddings") => Self::Embeddings,
+            Some("Models" | "Model") => Self::Models,
+            _ => Self::Unknown,
         }
     }
 
@@ -147,7 +148,23 @@ impl From<FaultClass> for UpstreamFault {
 
 #[cfg(test)]
 mod tests {
+    use turnpike_protocol::Operation;
+
     use super::*;
+
+    #[test]
+    fn every_operation_has_a_label() {
+        let id = String::new();
+        for (operation, label) in [
+            (Operation::ChatCompletions, OperationLabel::Chat),
+            (Operation::Embeddings, OperationLabel::Embeddings),
+            (Operation::Models, OperationLabel::Models),
+            (Operation::Model { id }, OperationLabel::Models),
+        ] {
+            assert_eq!(OperationLabel::named(Some(operation.as_str())), label);
+        }
+        assert_eq!(OperationLabel::named(None), OperationLabel::Unknown);
+    }
 
     #[test]
     fn every_label_stands_at_its_own_place() {

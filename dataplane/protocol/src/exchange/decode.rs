@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use crate::anthropic;
-use crate::error::{ProviderError, classify_in_stream};
+use crate::error::classify_in_stream;
 use crate::exchange::ReplyPlan;
+use crate::fault::BadReply;
 use crate::json::Object;
 use crate::openai;
 use crate::usage::Usage;
@@ -21,20 +22,6 @@ pub struct Decoded {
     pub response_model: Option<String>,
     /// Why the first answer ended, in OpenAI's words.
     pub finish_reason: Option<String>,
-}
-
-/// A success status with a body that is no answer: 502.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadReply {
-    /// Not JSON, or not an object: say, a page of a proxy in between.
-    #[error("the provider's answer is not a JSON object: {0}")]
-    NotJson(String),
-    /// JSON, but not an answer of the protocol.
-    #[error("the provider's answer lacks {0:?}")]
-    Missing(&'static str),
-    /// An error that came with a success status.
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
 }
 
 impl ReplyPlan {

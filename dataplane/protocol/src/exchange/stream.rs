@@ -3,36 +3,14 @@
 use bytes::Bytes;
 
 use crate::anthropic;
-use crate::error::{ErrorBody, ProviderError, write_error};
+use crate::error::{ErrorBody, write_error};
 use crate::exchange::ReplyPlan;
+use crate::fault::StreamFault;
 use crate::openai::emit::ChunkEmitter;
 use crate::openai::pass::PassThrough;
 use crate::operation::ClientProtocol;
 use crate::usage::Usage;
 use crate::vendor::WireProtocol;
-
-/// Why a stream cannot go on. What was emitted before it stays valid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StreamFault {
-    /// An event is larger than a translation may hold.
-    #[error("the provider sent an event of more than {limit} bytes")]
-    EventTooLong {
-        /// The bound, in bytes.
-        limit: usize,
-    },
-    /// The body is no event stream: say, a page of a proxy in between.
-    #[error("the provider answered a request for a stream with something else")]
-    NotAnEventStream,
-    /// An event that makes no sense where it stands.
-    #[error("the provider's stream is malformed: {0}")]
-    Malformed(&'static str),
-    /// The provider closed before the protocol's end mark came.
-    #[error("the provider closed the stream before its end")]
-    Cut,
-    /// The provider said in the stream that it failed.
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-}
 
 /// Decodes one streamed success body.
 ///

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::json;
-use crate::message::{Delta, Finish};
+use crate::message::{Delta, Emit, Finish};
 use crate::openai::response::{UsageBody, extension, word};
 use crate::usage::Usage;
 
@@ -32,6 +32,40 @@ enum State {
     Open,
     Finished,
     Ended,
+}
+
+impl Emit for ChunkEmitter {
+    fn emit(&mut self, delta: Delta<'_>) {
+        match delta {
+            Delta::Start { id } => self.start(id),
+            Delta::Text("") | Delta::Reasoning("") | Delta::ToolArguments { json: "", .. } => {}
+            Delta::Text(text) => self.content(
+                text.len(),
+                DeltaBody {
+                    content: Some(text),
+                    ..DeltaBody::default()
+                },
+            ),
+            Delta::Reasoning(text) => {
+                let body = DeltaBody {
+                    reasoning_content: Some(text),
+                    ..DeltaBody::default()
+                };
+                self.content(text.len(), body);
+            }
+            Delta::Thinking(block) => {
+                let body = DeltaBody {
+                    thinking_blocks: Some([block]),
+                    ..DeltaBody::default()
+                };
+                self.content(0, body);
+            }
+            Delta::ToolStart { call, id, name } => self.tool_start(call, id, name),
+            Delta::ToolArguments { call, json } => self.tool_arguments(call, json),
+            Delta::Finish(finish) => self.finish(&finish),
+            Delta::End { usage } => self.end(usage),
+        }
+    }
 }
 
 impl ChunkEmitter {
@@ -62,38 +96,6 @@ impl ChunkEmitter {
 
     pub(crate) fn output_bytes(&self) -> u64 {
         self.output_bytes
-    }
-
-    pub(crate) fn emit(&mut self, delta: Delta<'_>) {
-        match delta {
-            Delta::Start { id } => self.start(id),
-            Delta::Text("") | Delta::Reasoning("") | Delta::ToolArguments { json: "", .. } => {}
-            Delta::Text(text) => self.content(
-                text.len(),
-                DeltaBody {
-                    content: Some(text),
-                    ..DeltaBody::default()
-                },
-            ),
-            Delta::Reasoning(text) => {
-                let body = DeltaBody {
-                    reasoning_content: Some(text),
-                    ..DeltaBody::default()
-                };
-                self.content(text.len(), body);
-            }
-            Delta::Thinking(block) => {
-                let body = DeltaBody {
-                    thinking_blocks: Some([block]),
-                    ..DeltaBody::default()
-                };
-                self.content(0, body);
-            }
-            Delta::ToolStart { call, id, name } => self.tool_start(call, id, name),
-            Delta::ToolArguments { call, json } => self.tool_arguments(call, json),
-            Delta::Finish(finish) => self.finish(&finish),
-            Delta::End { usage } => self.end(usage),
-        }
     }
 
     fn start(&mut self, id: &str) {

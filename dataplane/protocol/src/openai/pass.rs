@@ -17,7 +17,7 @@ use memchr::memmem::Finder;
 use smallvec::SmallVec;
 
 use crate::error::classify_in_stream;
-use crate::exchange::StreamFault;
+use crate::fault::StreamFault;
 use crate::json::{self, Object};
 use crate::openai;
 use crate::sse::{self, Framer, Step};
