@@ -14,4 +14,5 @@ mod request_world;
 mod store_controller;
 mod store_link;
 mod store_load;
+mod store_run;
 mod store_snapshots;
