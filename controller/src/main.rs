@@ -1,1 +1,3 @@
+//! The binary `turnpike-controller`.
+
 fn main() {}
