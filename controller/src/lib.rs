@@ -3,5 +3,6 @@
 //! what they ask for, and resources are told their status.
 
 pub mod compile;
+pub mod glob;
 pub mod index;
 pub mod source;

@@ -6,13 +6,13 @@ use crate::source::ObjectKey;
 
 /// The objects that refer to each; targets need not exist.
 #[derive(Default)]
-pub struct Refs {
+pub(crate) struct Refs {
     referrers: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
 }
 
 impl Refs {
     /// Replaces what `from` refers to.
-    pub fn replace(
+    pub(crate) fn replace(
         &mut self,
         from: &ObjectKey,
         before: &BTreeSet<ObjectKey>,
@@ -33,7 +33,7 @@ impl Refs {
     }
 
     /// Gives the objects that refer to this one.
-    pub fn referrers(&self, target: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
+    pub(crate) fn referrers(&self, target: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
         self.referrers.get(target).into_iter().flatten()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::jiff::Timestamp;
+use jiff::Timestamp;
 use turnpike_crds::Status;
 use turnpike_snapshot::name::ObjectName;
 
