@@ -152,7 +152,7 @@ impl Index {
             (Kind::AIRoute, self.routes.len()),
             (Kind::Consumer, self.consumers.len()),
             (Kind::TokenQuota, self.quotas.len()),
-            (Kind::Secret, self.secrets.len()),
+            (Kind::Secret, self.secrets.count()),
             (Kind::Namespace, self.namespaces.len()),
         ]
     }

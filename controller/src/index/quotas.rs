@@ -77,7 +77,12 @@ impl Index {
 }
 
 fn scope<'a>(platform_namespace: &str, name: &ObjectName, spec: &'a TokenQuotaSpec) -> Scope<'a> {
-    if !spec.selector.models.iter().all(|model| glob::is_valid(model)) {
+    if !spec
+        .selector
+        .models
+        .iter()
+        .all(|model| glob::is_valid(model))
+    {
         return Scope::Nobody;
     }
     match &spec.selector.namespaces {

@@ -19,6 +19,9 @@ pub enum SecretFault {
     NoKeys(ObjectName),
 }
 
+/// One value, trimmed.
+pub type Value<'a> = Result<&'a [u8], SecretFault>;
+
 /// The Secrets of every namespace.
 #[derive(Default)]
 pub struct Secrets {
@@ -49,22 +52,23 @@ impl Secrets {
         non_empty(name, key, value)
     }
 
-    /// Finds every value by its key, trimmed; each may be empty, and then is a fault of its own.
-    pub fn find_values<'a>(
-        &'a self,
-        name: &'a ObjectName,
-    ) -> Result<impl Iterator<Item = (&'a str, Result<&'a [u8], SecretFault>)>, SecretFault> {
+    /// Finds every value by its key, trimmed; an empty one is a fault of its own.
+    pub fn find_values(
+        &self,
+        name: &ObjectName,
+    ) -> Result<Vec<(&str, Value<'_>)>, SecretFault> {
         let values = self.find(name)?;
         if values.is_empty() {
             return Err(SecretFault::NoKeys(name.clone()));
         }
+        let values = values.iter();
         Ok(values
-            .iter()
-            .map(move |(key, value)| (key.as_str(), non_empty(name, key, value))))
+            .map(|(key, value)| (key.as_str(), non_empty(name, key, value)))
+            .collect())
     }
 
     /// The number of Secrets held.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.secrets.len()
     }
 
