@@ -1,1 +1,3 @@
-//! placeholder
+//! Turnpike's controller: resources in, snapshots and conditions out.
+
+pub mod serve;
