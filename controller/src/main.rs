@@ -1,3 +1,1 @@
-//! The binary `turnpike-controller`.
-
 fn main() {}
