@@ -100,3 +100,6 @@ pub fn objects(index: &Index, name: &Name) -> Vec<ObjectKey> {
         Name::Provider(_) | Name::Consumer(_) | Name::Quota(_) => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,3 +229,6 @@ impl Index {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

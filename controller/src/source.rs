@@ -1,9 +1,17 @@
 //! Where resources come from. Every source tells the same [`Event`]s, so the
 //! rest of the controller cannot tell a cluster from a directory of files.
 
+pub mod directory;
+pub mod kube;
+
+mod files;
+mod relist;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use turnpike_crds::{AIProvider, AIRoute, Consumer, TokenQuota};
 use turnpike_snapshot::name::ObjectName;
@@ -92,6 +100,15 @@ impl Kind {
     }
 }
 
+impl FromStr for Kind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut kinds = Self::ALL.into_iter();
+        kinds.find(|kind| kind.as_str() == text).ok_or(())
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -144,6 +161,13 @@ pub fn object_name(meta: &ObjectMeta) -> ObjectName {
         namespace: meta.namespace.clone().unwrap_or_default(),
         name: meta.name.clone().unwrap_or_default(),
     }
+}
+
+/// Gives the values of a Secret.
+pub fn secret_data(secret: Secret) -> BTreeMap<String, SecretBytes> {
+    let data = secret.data.into_iter().flatten();
+    data.map(|(key, value)| (key, SecretBytes::new(value.0)))
+        .collect()
 }
 
 impl SecretBytes {

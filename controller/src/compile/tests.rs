@@ -1,0 +1,1 @@
+//! Resources in, whole snapshots and findings out.
