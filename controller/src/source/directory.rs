@@ -51,7 +51,7 @@ struct Reading {
     faults: Vec<Fault>,
     /// Objects that are there, but wrong.
     refused: BTreeSet<ObjectKey>,
-    /// Files in which something is wrong that nobody can name.
+    /// Files and directories in which something is wrong that nobody can name.
     broken: BTreeSet<String>,
 }
 
@@ -67,26 +67,29 @@ impl Directory {
 
     /// Reads the directory and tells what is there now.
     pub fn load(&mut self) -> Load {
-        let reading = read(&self.admission, &self.root);
+        let mut reading = read(&self.admission, &self.root);
+        let before = std::mem::take(&mut self.held);
+        let (kept, gone): (Vec<_>, Vec<_>) = before
+            .into_iter()
+            .filter(|(key, _)| !reading.objects.contains_key(key))
+            .partition(|(key, file)| reading.keeps(key, file));
+        reading.add_namespaces(&kept);
         let mut load = Load {
             faults: reading.faults,
             ..Load::default()
         };
-        let before = std::mem::take(&mut self.held);
         // What comes goes first: a host that changes hands is never without an owner.
         for (key, (place, object)) in reading.objects {
             self.held.insert(key, file_of(&place).to_owned());
             load.events.push(Event::Apply(object));
         }
-        for (key, file) in before {
-            if self.held.contains_key(&key) {
-                continue;
-            }
-            if reading.refused.contains(&key) || reading.broken.contains(&file) {
-                self.held.insert(key.clone(), file);
-                load.kept.push(key);
-            } else {
-                load.events.push(Event::Delete(key));
+        let gone = gone.into_iter().map(|(key, _)| key);
+        let gone = gone.filter(|key| !self.held.contains_key(key));
+        load.events.extend(gone.map(Event::Delete));
+        for (key, file) in kept {
+            if !self.held.contains_key(&key) {
+                load.kept.push(key.clone());
+                self.held.insert(key, file);
             }
         }
         load
@@ -103,7 +106,7 @@ impl Directory {
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
                 if !event.is_ok_and(|event| event.kind.is_access()) {
-                    drop(changed.try_send(()));
+                    let _ = changed.try_send(());
                 }
             })?;
         watcher.watch(&self.root, RecursiveMode::Recursive)?;
@@ -219,7 +222,6 @@ fn read(admission: &Admission, root: &Path) -> Reading {
         }
     }
     reading.refuse_doubles(doubles);
-    reading.add_namespaces();
     reading
 }
 
@@ -252,19 +254,28 @@ impl Reading {
         }
     }
 
+    /// Whether an object that was told before and cannot be read now may still be there.
+    fn keeps(&self, key: &ObjectKey, file: &str) -> bool {
+        let is_within = |broken: &String| {
+            let rest = file.strip_prefix(broken.as_str());
+            rest.is_some_and(|rest| broken.is_empty() || rest.is_empty() || rest.starts_with('/'))
+        };
+        self.refused.contains(key) || self.broken.iter().any(is_within)
+    }
+
     /// A namespace that an object is in exists, as it would in a cluster.
-    fn add_namespaces(&mut self) {
-        let refused = self.refused.iter().cloned();
-        let named: BTreeSet<String> = self
-            .objects
-            .keys()
-            .cloned()
-            .chain(refused)
-            .map(|key| key.name.namespace)
-            .filter(|namespace| !namespace.is_empty())
+    fn add_namespaces(&mut self, kept: &[(ObjectKey, String)]) {
+        let kept = kept.iter().map(|(key, _)| key);
+        let keys = self.objects.keys().chain(&self.refused).chain(kept.clone());
+        let mut missing: BTreeSet<ObjectKey> = keys
+            .filter(|key| key.kind != Kind::Namespace)
+            .map(|key| ObjectKey::new(Kind::Namespace, "", &key.name.namespace))
             .collect();
-        for namespace in named {
-            let key = ObjectKey::new(Kind::Namespace, "", &namespace);
+        for key in kept {
+            missing.remove(key);
+        }
+        for key in missing {
+            let namespace = key.name.name.clone();
             self.objects.entry(key).or_insert_with(|| {
                 let data = files::namespace_data(&namespace, BTreeMap::new());
                 (String::new(), Object::Namespace(data))
