@@ -7,6 +7,8 @@
 //! Queues hold names, never messages. Nothing here knows where resources come from.
 
 pub mod hub;
+pub mod subscriptions;
+pub mod unit;
 pub mod view;
 
 pub use hub::{Delivery, Holder, Hub, News, Standing};
