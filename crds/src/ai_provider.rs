@@ -16,24 +16,14 @@ use crate::status::Status;
     plural = "aiproviders",
     shortname = "aip",
     category = "turnpike",
+    derive = "PartialEq",
+    doc = "A place that serves models: a vendor, or a server of your own.",
     namespaced,
     status = "Status",
-    printcolumn(name = "Vendor", type_ = "string", json_path = ".spec.vendor"),
-    printcolumn(
-        name = "Accepted",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
-    ),
-    printcolumn(
-        name = "Programmed",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Programmed\")].status"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn = r#"{"name": "Vendor", "type": "string", "jsonPath": ".spec.vendor"}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
+    printcolumn = r#"{"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[x_kube(
     validation = Rule::new("has(self.vendor) != has(self.protocol)").message("set exactly one of vendor and protocol"),

@@ -17,20 +17,14 @@ use crate::status::Status;
     plural = "consumers",
     shortname = "aic",
     category = "turnpike",
+    derive = "PartialEq",
+    doc = "A person, team or program that calls the routes of its namespace.",
     namespaced,
     status = "Status",
-    printcolumn(name = "Groups", type_ = "string", json_path = ".spec.groups"),
-    printcolumn(name = "State", type_ = "string", json_path = ".spec.state"),
-    printcolumn(
-        name = "Accepted",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
-    ),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn = r#"{"name": "Groups", "type": "string", "jsonPath": ".spec.groups"}"#,
+    printcolumn = r#"{"name": "State", "type": "string", "jsonPath": ".spec.state"}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConsumerSpec {

@@ -27,3 +27,21 @@ pub fn manifests() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
     };
     definitions().iter().map(file).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifests_are_fresh() -> Result<(), Box<dyn std::error::Error>> {
+        for (name, text) in manifests()? {
+            let path = format!("{}/manifests/{name}", env!("CARGO_MANIFEST_DIR"));
+            assert_eq!(
+                std::fs::read_to_string(&path)?,
+                text,
+                "run `cargo xtask crds`: {name} is stale"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! What is refused, where, and in which words.
+
+use serde_json::json;
+
+use super::*;
+
+fn admit(yaml: &str) -> Result<Admitted, Vec<Fault>> {
+    let value: Value = serde_saphyr::from_str(yaml).expect("YAML");
+    Admission::new().expect("schemas").admit(value)
+}
+
+/// The faults as `path: message`.
+fn faults(kind: &str, spec: Value) -> Vec<String> {
+    let object = json!({
+        "apiVersion": "turnpike.dev/v1alpha1", "kind": kind, "metadata": {"name": "a"}, "spec": spec,
+    });
+    match Admission::new().expect("schemas").admit(object) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults
+            .iter()
+            .map(|fault| format!("{}: {}", fault.path, fault.message))
+            .collect(),
+    }
+}
+
+fn route(rule: Value) -> Value {
+    json!({"hostnames": ["a.test"], "rules": [rule]})
+}
+
+#[test]
+fn a_whole_tenant_is_admitted_with_its_defaults() {
+    let Ok(Admitted::Route(route)) = admit(
+        "{apiVersion: turnpike.dev/v1alpha1, kind: AIRoute, metadata: {name: main, namespace: t},
+          spec: {hostnames: [a.test], rules: [{backendRefs: [{name: echo}]}]}, status: {conditions: []}}",
+    ) else {
+        panic!("refused");
+    };
+    assert_eq!(
+        route.spec.max_body_bytes,
+        crate::AIRouteSpec::DEFAULT_MAX_BODY_BYTES
+    );
+    assert_eq!(route.spec.rules[0].backend_refs[0].weight, 1);
+}
+
+#[test]
+fn unknown_fields_are_refused_at_every_depth() {
+    let rule = json!({"backendRefs": [{"name": "echo", "wieght": 3}], "retries": 2});
+    assert_eq!(
+        faults("AIRoute", route(rule)),
+        [
+            "spec.rules[0].backendRefs[0].wieght: unknown field; correct or remove it",
+            "spec.rules[0].retries: unknown field; correct or remove it",
+        ]
+    );
+}
+
+#[test]
+fn every_fault_of_an_object_is_told() {
+    let spec = json!({"hostnames": ["Upper.test"], "rules": [{"backendRefs": []}]});
+    let faults = faults("AIRoute", spec);
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].starts_with("spec.hostnames[0]: "), "{faults:?}");
+    assert!(
+        faults[1].starts_with("spec.rules[0].backendRefs: "),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn cel_rules_hold_without_an_api_server() {
+    let cases = [
+        (
+            "AIProvider",
+            json!({}),
+            "spec: set exactly one of vendor and protocol",
+        ),
+        (
+            "AIProvider",
+            json!({"protocol": "OpenAI"}),
+            "spec: protocol needs url: the address that your server's own clients use as base URL",
+        ),
+        (
+            "AIRoute",
+            route(json!({"backendRefs": [{"name": "a", "weight": 0}]})),
+            "spec.rules[0]: at least one of backendRefs needs a weight above 0",
+        ),
+        (
+            "Consumer",
+            json!({"apiKeys": [{"name": "k"}]}),
+            "spec.apiKeys[0]: set exactly one of sha256 and secretRef",
+        ),
+        (
+            "TokenQuota",
+            json!({"limits": [{"name": "l", "window": "1m"}]}),
+            "spec.limits[0]: set exactly one of tokens and requests",
+        ),
+        (
+            "TokenQuota",
+            json!({"limits": [{"name": "l", "tokens": 1, "window": "10ms"}]}),
+            "spec.limits[0].window: window must be from 1s to 768h",
+        ),
+    ];
+    for (kind, spec, expected) in cases {
+        assert_eq!(faults(kind, spec), [expected]);
+    }
+}
+
+#[test]
+fn wrong_types_values_and_kinds_are_told_by_field() {
+    let cases = [
+        ("AIProvider", json!({"vendor": "Nobody"}), "spec.vendor: "),
+        (
+            "AIProvider",
+            json!({"vendor": "Echo", "timeouts": {"idle": "soon"}}),
+            "spec.timeouts.idle: ",
+        ),
+        (
+            "Consumer",
+            json!({"apiKeys": [{"name": "k", "sha256": "abc"}]}),
+            "spec.apiKeys[0].sha256: ",
+        ),
+        (
+            "TokenQuota",
+            json!({"limits": [{"name": "l", "tokens": true, "window": "1m"}]}),
+            "spec.limits[0].tokens: ",
+        ),
+        (
+            "TokenQuota",
+            json!({"limits": [{"name": "l", "tokens": "1.5k", "window": "1m"}]}),
+            "spec.limits[0].tokens: ",
+        ),
+        (
+            "AIRoute",
+            json!({"rules": []}),
+            "spec.hostnames: required, but missing",
+        ),
+        ("AIThing", json!({}), "kind: "),
+    ];
+    for (kind, spec, expected) in cases {
+        let faults = faults(kind, spec);
+        assert!(
+            faults.iter().any(|fault| fault.starts_with(expected)),
+            "{expected} not in {faults:?}"
+        );
+    }
+}
+
+#[test]
+fn names_must_be_such_as_kubernetes_takes() {
+    let refused =
+        admit("{apiVersion: v1, kind: Secret, metadata: {name: Bad_Name, namespace: a.b}}");
+    let paths: Vec<_> = refused
+        .expect_err("bad names")
+        .into_iter()
+        .map(|fault| fault.path)
+        .collect();
+    assert_eq!(paths, ["metadata.name", "metadata.namespace"]);
+}
+
+#[test]
+fn string_data_of_a_secret_is_readable_as_data() {
+    let Ok(Admitted::Secret(secret)) = admit(
+        "{apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {key: sk-1}, data: {other: c2stMg==}}",
+    ) else {
+        panic!("refused");
+    };
+    let data = secret.data.unwrap_or_default();
+    assert_eq!(data["key"].0, b"sk-1");
+    assert_eq!(data["other"].0, b"sk-2");
+}
+
+#[test]
+fn a_null_is_a_field_left_out() {
+    assert_eq!(
+        faults(
+            "AIProvider",
+            json!({"vendor": "Echo", "protocol": null, "url": null})
+        ),
+        [""; 0]
+    );
+}

@@ -1,0 +1,9 @@
+//! Integration tests of the data plane: real sockets, a real redis-server. One file a subject.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy spares tests, but not the functions they share"
+)]
+
+mod quota_redis;
+mod quota_server;
