@@ -10,6 +10,7 @@
 pub mod compile;
 pub mod glob;
 pub mod index;
+pub mod metrics;
 pub mod serve;
 pub mod source;
 pub mod status;

@@ -53,10 +53,7 @@ impl Secrets {
     }
 
     /// Finds every value by its key, trimmed; an empty one is a fault of its own.
-    pub fn find_values(
-        &self,
-        name: &ObjectName,
-    ) -> Result<Vec<(&str, Value<'_>)>, SecretFault> {
+    pub fn find_values(&self, name: &ObjectName) -> Result<Vec<(&str, Value<'_>)>, SecretFault> {
         let values = self.find(name)?;
         if values.is_empty() {
             return Err(SecretFault::NoKeys(name.clone()));

@@ -42,6 +42,7 @@ pub struct Subscriptions {
     /// At most `UNACKNOWLEDGED_UNITS`, oldest first.
     in_flight: VecDeque<Sent>,
     last_number: u64,
+    is_stating: bool,
     /// Nodes whose settled copy is only stated. While there are any, stated
     /// dependencies stay: something stated may need them.
     stated: HashSet<Arc<Name>>,
@@ -69,6 +70,7 @@ impl Subscriptions {
             wildcards: Wildcards::default(),
             in_flight: VecDeque::new(),
             last_number: 0,
+            is_stating: true,
             stated: HashSet::new(),
             pinned: Vec::new(),
         }
@@ -87,16 +89,16 @@ impl Subscriptions {
     /// Asks for names, each with what the client says it holds of it; the same for
     /// what it holds by reference, where no version means that it knows of nothing there.
     ///
-    /// What it says is believed until the first unit was sent: from then on its
-    /// words may be older than what is on its way, so that names asked for again
-    /// are sent again.
+    /// What it says is believed until [`Subscriptions::end_statement`]: later its
+    /// words could be older than what is on its way to it, so that what is asked for
+    /// again is sent again.
     pub fn subscribe(
         &mut self,
         names: Vec<(Name, Option<Version>)>,
         dependencies: Vec<(Name, Option<Version>)>,
     ) {
-        let is_fresh = self.last_number == 0;
-        for (name, version) in dependencies.into_iter().filter(|_| is_fresh) {
+        let is_stating = self.is_stating;
+        for (name, version) in dependencies.into_iter().filter(|_| is_stating) {
             let name = self.state(name, version);
             let node = self.nodes.entry(name.clone()).or_default();
             node.is_pinned = true;
@@ -107,7 +109,7 @@ impl Subscriptions {
             self.pinned.push(name);
         }
         for (name, version) in names {
-            let version = version.filter(|_| is_fresh);
+            let version = version.filter(|_| is_stating);
             let urgency = match version {
                 Some(_) => Urgency::Changed,
                 None => Urgency::Asked,
@@ -116,6 +118,14 @@ impl Subscriptions {
             self.nodes.entry(name.clone()).or_default().is_root = true;
             self.seat.mark(&name, urgency);
         }
+    }
+
+    /// Ends the time in which the client states what it held before this stream; it may
+    /// take several messages. Until then no stated dependency is dropped, as what
+    /// needs it may be stated next.
+    pub fn end_statement(&mut self) {
+        self.is_stating = false;
+        self.unpin();
     }
 
     /// Takes names back. What nothing else refers to is dropped with the next unit.
@@ -446,7 +456,7 @@ impl Subscriptions {
             return;
         };
         let replaced = node.settle(unit);
-        if !node.is_stated() && self.stated.remove(name) && self.stated.is_empty() {
+        if !node.is_stated() && self.stated.remove(name) {
             self.unpin();
         }
         for held in replaced {
@@ -457,7 +467,7 @@ impl Subscriptions {
 
     /// Lets stated dependencies go by their references, once all of these are known.
     fn unpin(&mut self) {
-        if !self.stated.is_empty() {
+        if self.is_stating || !self.stated.is_empty() {
             return;
         }
         for name in std::mem::take(&mut self.pinned) {

@@ -88,6 +88,8 @@ pub(super) struct Client {
 type Stated = (Name, Option<Version>);
 
 pub(super) enum Upward {
+    /// Stated on a new stream, in as many messages as it takes.
+    State(Vec<Stated>, Vec<Stated>),
     Subscribe(Name),
     Unsubscribe(Name),
     Ack(u64),
@@ -144,10 +146,8 @@ impl Client {
             _ => None,
         };
         let names = self.subscribed.iter();
-        let others = self
-            .held
-            .keys()
-            .filter(|name| !self.subscribed.contains(*name));
+        let held = self.held.keys();
+        let others = held.filter(|name| !self.subscribed.contains(*name));
         let stated = |name: &Name| (name.clone(), version(name));
         (names.map(stated).collect(), others.map(stated).collect())
     }
@@ -217,6 +217,7 @@ impl Line {
     pub(super) fn hear(&mut self) {
         match self.upward.pop_front() {
             None => {}
+            Some(Upward::State(names, dependencies)) => self.server.subscribe(names, dependencies),
             Some(Upward::Subscribe(name)) => {
                 self.server.subscribe(vec![(name, None)], Vec::new());
             }
@@ -243,20 +244,39 @@ impl Line {
         }
     }
 
-    /// The stream breaks; what was under way is lost. The client forgets that
-    /// it refused something: its process may be another.
+    /// The stream breaks; what was under way is lost. Of what the client refused at
+    /// first sight it states that there is nothing.
     pub(super) fn reconnect(&mut self) {
+        for name in std::mem::take(&mut self.client.refused) {
+            self.client.held.entry(name).or_insert(None);
+        }
         self.upward.clear();
         self.downward.clear();
         self.server = connect(&self.hub);
         let (names, dependencies) = self.client.stated();
-        self.server.subscribe(names, dependencies);
+        self.upward
+            .push_back(Upward::State(Vec::new(), dependencies));
+        for name in names {
+            self.upward.push_back(Upward::State(vec![name], Vec::new()));
+        }
+    }
+
+    /// Statements take less time than they are given.
+    pub(super) fn end_statement(&mut self) {
+        let is_state = |message: &Upward| matches!(message, Upward::State(..));
+        if !self.upward.iter().any(is_state) {
+            self.server.end_statement();
+        }
     }
 
     /// Everything that can happen by itself happens.
     pub(super) fn settle(&mut self) {
         self.publish();
-        while self.server.has_work() || !self.upward.is_empty() || !self.downward.is_empty() {
+        loop {
+            self.end_statement();
+            if !self.server.has_work() && self.upward.is_empty() && self.downward.is_empty() {
+                return;
+            }
             self.hear();
             self.send();
             self.deliver();

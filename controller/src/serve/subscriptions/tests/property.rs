@@ -21,6 +21,7 @@ enum Action {
     Send,
     Deliver,
     Reconnect,
+    EndStatement,
 }
 
 fn object(name: &str) -> ObjectName {
@@ -131,6 +132,7 @@ fn action() -> impl Strategy<Value = Action> {
         6 => Just(Action::Send),
         6 => Just(Action::Deliver),
         1 => Just(Action::Reconnect),
+        1 => Just(Action::EndStatement),
     ]
 }
 
@@ -144,6 +146,7 @@ fn run(line: &mut Line, action: Action) {
         Action::Send => line.send(),
         Action::Deliver => line.deliver(),
         Action::Reconnect => line.reconnect(),
+        Action::EndStatement => line.end_statement(),
     }
 }
 
@@ -172,7 +175,7 @@ fn assert_nothing_lags(line: &Line) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_interleaving_ends_with_what_the_index_says(
