@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -20,8 +21,8 @@ pub struct Metrics {
     registry: Arc<Registry>,
     /// Counted where streams are served.
     pub serving: Serving,
-    /// Counted where status is written.
-    pub status_writes: Counter,
+    status_writes: Counter,
+    status_failures: Counter,
     data_planes: Gauge,
     names_held: Gauge,
     synced: Gauge,
@@ -49,6 +50,10 @@ pub struct Census {
     pub names_held: usize,
     /// Whether every kind has been listed once.
     pub is_synced: bool,
+    /// Statuses written since the start.
+    pub status_writes: u64,
+    /// Attempts to write one that failed.
+    pub status_failures: u64,
     /// How many objects there are of each kind.
     pub objects: Vec<(&'static str, usize)>,
 }
@@ -75,6 +80,12 @@ impl Metrics {
             "Statuses written to the API server",
             status_writes.clone(),
         );
+        let status_failures = Counter::default();
+        registry.register(
+            "status_failures",
+            "Attempts to write a status that failed and are repeated",
+            status_failures.clone(),
+        );
         let data_planes = gauge(&mut registry, "data_planes", "Data planes connected");
         let names_held = gauge(
             &mut registry,
@@ -88,6 +99,7 @@ impl Metrics {
             registry: Arc::new(registry),
             serving,
             status_writes,
+            status_failures,
             data_planes,
             names_held,
             synced,
@@ -100,6 +112,8 @@ impl Metrics {
         self.data_planes.set(count(census.data_planes));
         self.names_held.set(count(census.names_held));
         self.synced.set(i64::from(census.is_synced));
+        raise(&self.status_writes, census.status_writes);
+        raise(&self.status_failures, census.status_failures);
         for &(kind, objects) in &census.objects {
             let labels = ObjectLabels { kind };
             self.objects.get_or_create(&labels).set(count(objects));
@@ -150,6 +164,12 @@ fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     gauge
+}
+
+/// Brings a counter to what was counted elsewhere. Never lowers it, whatever two
+/// scrapes at a time have read.
+fn raise(counter: &Counter, total: u64) {
+    counter.inner().fetch_max(total, Ordering::Relaxed);
 }
 
 fn count(value: usize) -> i64 {
