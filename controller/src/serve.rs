@@ -6,8 +6,13 @@
 //! ```
 //! Queues hold names, never messages. Nothing here knows where resources come from.
 
+pub mod grpc;
 pub mod hub;
+pub mod stream;
+pub mod subscriptions;
+pub mod unit;
 pub mod view;
 
 pub use hub::{Delivery, Holder, Hub, News, Standing};
+pub use stream::Context;
 pub use view::View;

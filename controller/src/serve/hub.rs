@@ -61,7 +61,7 @@ pub struct Seat {
 }
 
 /// What a stream reports of a name. `Lagging` by queue is added by the hub.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     /// Watched, with nothing held of it.
     Watched,
@@ -106,8 +106,8 @@ struct Stream {
     /// Each name is in a queue once, but for one asked for while it waited as changed.
     asked: VecDeque<Arc<Name>>,
     changed: VecDeque<Arc<Name>>,
-    /// Taken from a queue and not reported yet: still lagging.
-    in_hand: Option<Arc<Name>>,
+    /// Taken from the queues and not reported yet: still lagging. A few names.
+    in_hand: Vec<Arc<Name>>,
     wake: Arc<Notify>,
 }
 
@@ -167,6 +167,11 @@ impl Hub {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shared.state.lock().names.is_empty()
+    }
+
     /// Takes a place for a stream.
     pub(crate) fn join(&self, data_plane: &str) -> Seat {
         let wake = Arc::new(Notify::new());
@@ -177,7 +182,7 @@ impl Hub {
             data_plane: data_plane.to_owned(),
             asked: VecDeque::new(),
             changed: VecDeque::new(),
-            in_hand: None,
+            in_hand: Vec::new(),
             wake: wake.clone(),
         };
         state.streams.insert(id, stream);
@@ -266,22 +271,19 @@ impl Seat {
         self.shared.state.lock().take(self.id)
     }
 
-    /// Takes this name out of the queues, if it waits there.
+    /// Takes this name in hand too, if it waits.
     pub(crate) fn take_this(&self, name: &Name) -> bool {
-        let mut state = self.shared.state.lock();
-        state
-            .own_mark(self.id, name)
-            .is_some_and(|mark| std::mem::take(&mut mark.is_queued))
+        self.shared.state.lock().take_this(self.id, name).is_some()
     }
 
-    /// Ends what [`Seat::take`] began, once all reports of it are in.
+    /// Lays down all that is in hand, once the reports of it are in.
     pub(crate) fn put_down(&self) {
         let mut state = self.shared.state.lock();
-        let in_hand = state
-            .streams
-            .get_mut(&self.id)
-            .and_then(|stream| stream.in_hand.take());
-        if let Some(name) = in_hand {
+        let in_hand = match state.streams.get_mut(&self.id) {
+            Some(stream) => std::mem::take(&mut stream.in_hand),
+            None => Vec::new(),
+        };
+        for name in in_hand {
             state.tell(&name);
         }
         drop(state);
@@ -358,15 +360,21 @@ impl State {
                 .asked
                 .pop_front()
                 .or_else(|| stream.changed.pop_front())?;
-            // Not queued: forgotten meanwhile, or met in the other queue before.
-            let is_queued = self
-                .own_mark(id, &name)
-                .is_some_and(|mark| std::mem::take(&mut mark.is_queued));
-            if is_queued {
-                self.streams.get_mut(&id)?.in_hand = Some(name.clone());
+            if let Some(name) = self.take_this(id, &name) {
                 return Some(name);
             }
         }
+    }
+
+    /// `None`: forgotten meanwhile, or met in the other queue before.
+    fn take_this(&mut self, id: u64, name: &Name) -> Option<Arc<Name>> {
+        let is_queued = &mut self.own_mark(id, name)?.is_queued;
+        if !std::mem::take(is_queued) {
+            return None;
+        }
+        let name = self.names.get_key_value(name)?.0.clone();
+        self.streams.get_mut(&id)?.in_hand.push(name.clone());
+        Some(name)
     }
 
     fn delivery(&self, name: &Name) -> Delivery {
@@ -379,7 +387,7 @@ impl State {
 
     fn holder(&self, name: &Name, mark: &Mark) -> Option<Holder> {
         let stream = self.streams.get(&mark.stream)?;
-        let is_in_hand = stream.in_hand.as_deref() == Some(name);
+        let is_in_hand = stream.in_hand.iter().any(|held| **held == *name);
         let standing = match &mark.report {
             _ if mark.is_queued || is_in_hand => Standing::Lagging,
             Report::Watched => return None,

@@ -8,6 +8,11 @@ pub trait View: Send + Sync + 'static {
     /// Compiles what is under this name; `None`: nothing is. Wildcards are not walked.
     fn snapshot(&self, name: &Name) -> Option<Snapshot>;
 
+    /// Whether [`View::snapshot`] would give one.
+    fn exists(&self, name: &Name) -> bool {
+        self.snapshot(name).is_some()
+    }
+
     /// Whether every kind has been listed once. Before, nobody is served.
     fn is_synced(&self) -> bool;
 
