@@ -79,7 +79,11 @@ mod tests {
     fn it_tells_where_what_and_what_to_try() {
         let hosts = ["localhost".to_owned()];
         assert_eq!(
-            text(&started(&hosts, 0, Some("curl $TURNPIKE_URL/v1/models\n\n"))),
+            text(&started(
+                &hosts,
+                0,
+                Some("curl $TURNPIKE_URL/v1/models\n\n")
+            )),
             "turnpike serves localhost on http://localhost:8080\n  \
              health and metrics on http://10.0.0.7:9090\n\n\
              curl http://localhost:8080/v1/models\n"
@@ -90,7 +94,10 @@ mod tests {
     fn faults_are_counted_and_the_way_to_see_them_named() {
         let text = text(&started(&[], 2, None));
         assert!(text.contains("serves no host yet"), "{text}");
-        assert!(text.contains("2 faults in conf; see: turnpike check -f conf"), "{text}");
+        assert!(
+            text.contains("2 faults in conf; see: turnpike check -f conf"),
+            "{text}"
+        );
     }
 
     #[test]

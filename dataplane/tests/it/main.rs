@@ -7,3 +7,12 @@
 
 mod quota_redis;
 mod quota_server;
+mod request_answers;
+mod request_gateway;
+mod request_provider;
+mod request_world;
+mod store_controller;
+mod store_link;
+mod store_load;
+mod store_run;
+mod store_snapshots;

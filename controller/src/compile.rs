@@ -1,0 +1,105 @@
+//! From the index to what is told: names to snapshots, objects to findings.
+//!
+//! Pure and without memory: the same index always gives the same answer, on
+//! every replica. A fault stays in the part that has it: other routes of the
+//! host, other keys of the provider, other consumers go on.
+
+pub mod finding;
+
+mod consumer;
+mod credential;
+mod domain;
+mod provider;
+mod quota;
+mod reference;
+mod tenant;
+
+use turnpike_snapshot::{Name, Snapshot};
+
+use crate::compile::finding::{Findings, Issue};
+use crate::index::Index;
+use crate::source::{Kind, ObjectKey};
+
+/// Compiles the snapshot of a name; `None`: there is none. A host is looked up
+/// exactly as it stands: wildcards are names of their own.
+pub fn snapshot(index: &Index, name: &Name) -> Option<Snapshot> {
+    match name {
+        Name::Domain(host) => domain::compile(index, host).map(Snapshot::Domain),
+        Name::Provider(name) => provider::compile(index, name).map(Snapshot::Provider),
+        Name::Credential { realm, id } => {
+            credential::compile(index, realm, *id).map(Snapshot::Credential)
+        }
+        Name::Consumer(name) => consumer::compile(index, name).map(Snapshot::Consumer),
+        Name::Quota(name) => quota::compile(index, name).map(Snapshot::Quota),
+        Name::Tenant(namespace) => tenant::compile(index, namespace).map(Snapshot::Tenant),
+        Name::Fleet => Some(Snapshot::Fleet(tenant::compile_fleet(index))),
+    }
+}
+
+/// Finds everything that is wrong with an object; `None`: it isn't there, or
+/// is of a kind without status.
+pub fn issues(index: &Index, object: &ObjectKey) -> Option<Vec<Issue>> {
+    let name = &object.name;
+    match object.kind {
+        Kind::AIProvider => provider::issues(index, name),
+        Kind::AIRoute => domain::issues(index, name),
+        Kind::Consumer => consumer::issues(index, name),
+        Kind::TokenQuota => quota::issues(index, name),
+        Kind::Secret | Kind::Namespace => None,
+    }
+}
+
+/// Says of an object what its conditions tell; `None` as with [`issues`].
+pub fn findings(index: &Index, object: &ObjectKey) -> Option<Findings> {
+    let issues = issues(index, object)?;
+    let names = names(index, object);
+    Some(Findings::new(&issues, names))
+}
+
+/// Names the snapshots that an object is part of.
+fn names(index: &Index, object: &ObjectKey) -> Vec<Name> {
+    let name = &object.name;
+    match object.kind {
+        Kind::AIProvider => vec![Name::Provider(name.clone())],
+        Kind::AIRoute => domain::names(index, name),
+        Kind::Consumer => consumer::names(index, name),
+        Kind::TokenQuota => quota::names(index, name),
+        Kind::Secret | Kind::Namespace => Vec::new(),
+    }
+}
+
+/// Gives the objects that are part of a snapshot: those whose findings name it.
+pub fn objects(index: &Index, name: &Name) -> Vec<ObjectKey> {
+    let key = |kind, name: &turnpike_snapshot::name::ObjectName| ObjectKey {
+        kind,
+        name: name.clone(),
+    };
+    match name {
+        Name::Domain(host) => index
+            .hosts
+            .routes(host)
+            .map(|route| key(Kind::AIRoute, route))
+            .collect(),
+        Name::Provider(name) if index.providers.contains_key(name) => {
+            vec![key(Kind::AIProvider, name)]
+        }
+        Name::Credential { realm, id } => credential::find_owner(index, realm, *id)
+            .map(|(claim, _)| key(Kind::Consumer, &claim.consumer.name))
+            .into_iter()
+            .collect(),
+        Name::Consumer(name) if index.consumers.contains_key(name) => {
+            vec![key(Kind::Consumer, name)]
+        }
+        Name::Quota(name) if index.quotas.contains_key(name) => vec![key(Kind::TokenQuota, name)],
+        Name::Tenant(namespace) => quota::of_tenant(index, namespace)
+            .map(|quota| key(Kind::TokenQuota, quota))
+            .collect(),
+        Name::Fleet => quota::of_fleet(index)
+            .map(|(quota, _)| key(Kind::TokenQuota, quota))
+            .collect(),
+        Name::Provider(_) | Name::Consumer(_) | Name::Quota(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

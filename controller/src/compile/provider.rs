@@ -1,0 +1,149 @@
+//! AIProviders: address, keys and models, self-contained.
+//!
+//! Keys that cannot be had are left out while one is left; without any the
+//! provider is faulty, and so it is when what it says of its models is no glob.
+
+use turnpike_crds::AIProviderSpec;
+use turnpike_crds::ai_provider::ProviderCredential;
+use turnpike_snapshot::name::ObjectName;
+use turnpike_snapshot::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
+
+use crate::compile::finding::{Issue, Subject, joined};
+use crate::compile::reference::{glob_issue, secret_issue};
+use crate::glob;
+use crate::index::Index;
+use crate::index::secrets::SecretFault;
+
+pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Provider> {
+    let spec = &index.providers.get(name)?.spec;
+    let (keys, key_issues) = keys(index, name, spec);
+    let model_issues = model_issues(spec);
+    if !model_issues.is_empty() {
+        return Some(faulty(name, &model_issues));
+    }
+    if keys.is_empty() && !spec.credentials.is_empty() {
+        return Some(faulty(name, &key_issues));
+    }
+    let Some(kind) = kind(spec) else {
+        let reason = format!("AIProvider {name}: spec names neither vendor nor protocol");
+        return Some(Provider::Faulty { reason });
+    };
+    Some(Provider::Upstream(Upstream {
+        kind,
+        url: spec.url.clone(),
+        keys,
+        models: models(spec),
+        timeouts: Timeouts {
+            connect: spec.timeouts.connect.0,
+            first_token: spec.timeouts.first_token.0,
+            idle: spec.timeouts.idle.0,
+            total: spec.timeouts.total.0,
+        },
+    }))
+}
+
+pub(crate) fn issues(index: &Index, name: &ObjectName) -> Option<Vec<Issue>> {
+    let spec = &index.providers.get(name)?.spec;
+    let mut issues = model_issues(spec);
+    issues.extend(keys(index, name, spec).1);
+    Some(issues)
+}
+
+fn faulty(name: &ObjectName, issues: &[Issue]) -> Provider {
+    let issues: Vec<&Issue> = issues.iter().collect();
+    let reason = format!("AIProvider {name}: {}", joined(&issues));
+    Provider::Faulty { reason }
+}
+
+fn kind(spec: &AIProviderSpec) -> Option<ProviderKind> {
+    let vendor = spec.vendor.map(|vendor| vendor.as_str().to_owned());
+    let protocol = spec.protocol.map(|protocol| protocol.as_str().to_owned());
+    vendor
+        .map(ProviderKind::Vendor)
+        .or(protocol.map(ProviderKind::Protocol))
+}
+
+fn models(spec: &AIProviderSpec) -> Vec<Model> {
+    let models = spec.models.iter();
+    models
+        .map(|model| Model {
+            name: model.name.clone(),
+            upstream_model: model.upstream_model.clone(),
+        })
+        .collect()
+}
+
+fn model_issues(spec: &AIProviderSpec) -> Vec<Issue> {
+    let models = spec.models.iter().enumerate();
+    models
+        .filter_map(|(at, model)| {
+            let fault = glob::fault(&model.name)?;
+            let path = format!("spec.models[{at}].name");
+            Some(glob_issue(&path, &model.name, &fault))
+        })
+        .collect()
+}
+
+/// Gives the keys that can be had, and an issue for each that cannot.
+fn keys(index: &Index, name: &ObjectName, spec: &AIProviderSpec) -> (Vec<ProviderKey>, Vec<Issue>) {
+    let mut keys = Vec::new();
+    let mut issues = Vec::new();
+    for (at, credential) in spec.credentials.iter().enumerate() {
+        let path = format!("spec.credentials[{at}].secretRef");
+        for value in values(index, &name.namespace, credential) {
+            match value.and_then(|(name, value)| readable(name, value)) {
+                Ok(key) => keys.push(key),
+                Err(KeyFault::Secret(fault)) => issues.push(secret_issue(index, &path, &fault)),
+                Err(KeyFault::Unreadable(key)) => issues.push(Issue::new(
+                    Subject::ResolvedRefs,
+                    "InvalidKey",
+                    &path,
+                    format!("{key} is no key: it must be one line of printable ASCII"),
+                )),
+            }
+        }
+    }
+    (keys, issues)
+}
+
+enum KeyFault {
+    Secret(SecretFault),
+    /// Names the key; never the value.
+    Unreadable(String),
+}
+
+/// Gives name and value of each key that a credential stands for.
+fn values<'a>(
+    index: &'a Index,
+    namespace: &str,
+    credential: &ProviderCredential,
+) -> Vec<Result<(String, &'a [u8]), KeyFault>> {
+    let secret = ObjectName::new(namespace, &credential.secret_ref.name);
+    if let Some(key) = &credential.secret_ref.key {
+        let value = index.secrets.find_value(&secret, key);
+        let named = value.map(|value| (credential.name.clone(), value));
+        return vec![named.map_err(KeyFault::Secret)];
+    }
+    match index.secrets.find_values(&secret) {
+        Ok(values) => values
+            .into_iter()
+            .map(|(key, value)| {
+                let value = value.map_err(KeyFault::Secret)?;
+                Ok((format!("{}/{key}", credential.name), value))
+            })
+            .collect(),
+        Err(fault) => vec![Err(KeyFault::Secret(fault))],
+    }
+}
+
+/// A key is sent in a header, where other bytes have no place.
+fn readable(name: String, value: &[u8]) -> Result<ProviderKey, KeyFault> {
+    let is_printable = value.iter().all(|byte| (b' '..=b'~').contains(byte));
+    match str::from_utf8(value) {
+        Ok(secret) if is_printable => Ok(ProviderKey {
+            name,
+            secret: secret.to_owned(),
+        }),
+        _ => Err(KeyFault::Unreadable(name)),
+    }
+}

@@ -1,0 +1,161 @@
+//! The command line of `turnpike-controller`, and what it means.
+//!
+//! Two steps: [`Flags`] as written, [`Config`] as meant. Nothing below `run`
+//! sees a flag or an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Where the platform team's own resources live.
+pub const PLATFORM_NAMESPACE: &str = "turnpike-system";
+
+/// Reads resources and tells data planes what they need.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "turnpike-controller", version)]
+pub struct Flags {
+    /// Which cluster; without it the pod's own, or that of ~/.kube/config
+    #[arg(
+        long,
+        env = "TURNPIKE_KUBECONFIG",
+        value_name = "PATH",
+        conflicts_with = "files"
+    )]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Read resources from the YAML files of a directory instead of a cluster
+    #[arg(
+        short = 'f',
+        long = "files",
+        env = "TURNPIKE_FILES",
+        value_name = "DIR"
+    )]
+    pub files: Option<PathBuf>,
+
+    /// Where data planes connect
+    #[arg(
+        long,
+        env = "TURNPIKE_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:18000"
+    )]
+    pub listen: SocketAddr,
+
+    /// Let --listen be reachable from other machines: snapshots hold provider keys, and
+    /// the channel has neither encryption nor authentication yet
+    #[arg(long, env = "TURNPIKE_INSECURE_SNAPSHOTS")]
+    pub insecure_snapshots: bool,
+
+    /// Where /livez, /readyz and /metrics are answered
+    #[arg(
+        long,
+        env = "TURNPIKE_ADMIN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9091"
+    )]
+    pub admin: SocketAddr,
+
+    /// The namespace whose objects may select other namespaces
+    #[arg(
+        long,
+        env = "TURNPIKE_PLATFORM_NAMESPACE",
+        value_name = "NAME",
+        default_value = PLATFORM_NAMESPACE
+    )]
+    pub platform_namespace: String,
+}
+
+/// What a controller of its own process does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where resources come from.
+    pub source: Source,
+    /// Where data planes connect; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where health and metrics are answered; port 0 takes a free one.
+    pub admin: SocketAddr,
+    /// The namespace whose objects may select other namespaces.
+    pub platform_namespace: String,
+}
+
+/// Where resources come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A cluster; `None`: the one that is found around this process.
+    Cluster { kubeconfig: Option<PathBuf> },
+    /// A directory of YAML files.
+    Files(PathBuf),
+}
+
+/// Flags that contradict each other or what is there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mistake {
+    #[error(
+        "--listen {0} can be reached from other machines, and the snapshot channel is not \
+         protected yet; listen on 127.0.0.1, or add --insecure-snapshots if the network is"
+    )]
+    Exposed(SocketAddr),
+    #[error("-f {0} is not a directory")]
+    NoDirectory(PathBuf),
+}
+
+impl Flags {
+    /// Says what they mean.
+    pub fn into_config(self) -> Result<Config, Mistake> {
+        if !self.listen.ip().is_loopback() && !self.insecure_snapshots {
+            return Err(Mistake::Exposed(self.listen));
+        }
+        let source = match self.files {
+            Some(directory) if !directory.is_dir() => return Err(Mistake::NoDirectory(directory)),
+            Some(directory) => Source::Files(directory),
+            None => Source::Cluster {
+                kubeconfig: self.kubeconfig,
+            },
+        };
+        Ok(Config {
+            source,
+            listen: self.listen,
+            admin: self.admin,
+            platform_namespace: self.platform_namespace,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(arguments: &[&str]) -> Result<Config, Mistake> {
+        let flags = [&["turnpike-controller"], arguments].concat();
+        Flags::try_parse_from(flags).unwrap().into_config()
+    }
+
+    #[test]
+    fn without_flags_the_surrounding_cluster_is_served_on_loopback() {
+        let config = config(&[]).unwrap();
+        assert_eq!(config.source, Source::Cluster { kubeconfig: None });
+        assert!(config.listen.ip().is_loopback() && config.admin.ip().is_loopback());
+    }
+
+    #[test]
+    fn an_address_that_others_reach_must_be_allowed() {
+        let exposed = ["--listen", "0.0.0.0:18000"];
+        let mistake = config(&exposed).unwrap_err();
+        assert_eq!(mistake, Mistake::Exposed(([0, 0, 0, 0], 18000).into()));
+        assert!(config(&[&exposed[..], &["--insecure-snapshots"]].concat()).is_ok());
+        assert!(config(&["--listen", "[::1]:18000"]).is_ok());
+    }
+
+    #[test]
+    fn a_directory_must_be_there() {
+        let mistake = config(&["-f", "/nowhere/at/all"]).unwrap_err();
+        assert_eq!(mistake, Mistake::NoDirectory("/nowhere/at/all".into()));
+    }
+
+    #[test]
+    fn a_cluster_and_files_exclude_each_other() {
+        let flags = ["turnpike-controller", "-f", ".", "--kubeconfig", "x"];
+        assert_eq!(Flags::try_parse_from(flags).unwrap_err().exit_code(), 2);
+    }
+}

@@ -1,0 +1,239 @@
+//! What the sources told, held so that each event knows what it touches:
+//! typed objects without what nobody reads, and for each thing who depends on it.
+//!
+//! One file a kind says what a change of it touches; [`crate::compile`] reads.
+
+pub mod hosts;
+pub mod keys;
+pub mod secrets;
+pub mod table;
+
+mod consumers;
+mod namespaces;
+mod providers;
+mod quotas;
+mod refs;
+mod routes;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use turnpike_crds::{AIProviderSpec, AIRouteSpec, ConsumerSpec, Status, TokenQuotaSpec};
+use turnpike_snapshot::Name;
+use turnpike_snapshot::credential::FleetKey;
+use turnpike_snapshot::name::ObjectName;
+
+use crate::index::consumers::Claimed;
+use crate::index::hosts::Hosts;
+use crate::index::keys::Keys;
+use crate::index::refs::Refs;
+use crate::index::secrets::Secrets;
+use crate::index::table::{Meta, Table};
+use crate::source::{Event, Kind, NamespaceData, Object, ObjectKey};
+
+pub use crate::index::quotas::Scope;
+
+/// Every object and who refers to it.
+pub struct Index {
+    fleet_keys: Vec<FleetKey>,
+    platform_namespace: String,
+    origin: Origin,
+    synced: BTreeSet<Kind>,
+
+    pub(crate) providers: Table<AIProviderSpec>,
+    pub(crate) routes: Table<AIRouteSpec>,
+    pub(crate) consumers: Table<ConsumerSpec>,
+    pub(crate) quotas: Table<TokenQuotaSpec>,
+    pub(crate) secrets: Secrets,
+    pub(crate) namespaces: BTreeMap<String, NamespaceData>,
+
+    pub(crate) hosts: Hosts,
+    pub(crate) keys: Keys,
+    refs: Refs,
+    /// What each consumer holds in `keys` at present.
+    claimed: HashMap<ObjectName, Claimed>,
+}
+
+/// Where the objects come from, for advice that only holds there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Cluster,
+    Files,
+}
+
+/// What one event may have changed, and nothing besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Their snapshots.
+    pub names: BTreeSet<Name>,
+    /// Their conditions.
+    pub objects: BTreeSet<ObjectKey>,
+}
+
+impl Touched {
+    /// Adds what another event touched.
+    pub fn merge(&mut self, other: Touched) {
+        self.names.extend(other.names);
+        self.objects.extend(other.objects);
+    }
+
+    /// Whether nothing was touched.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.objects.is_empty()
+    }
+}
+
+impl Index {
+    /// Makes an empty index. Credentials are named under every fleet key; only
+    /// objects of the platform namespace may select other namespaces.
+    pub fn new(fleet_keys: Vec<FleetKey>, platform_namespace: impl Into<String>) -> Self {
+        Self {
+            fleet_keys,
+            platform_namespace: platform_namespace.into(),
+            origin: Origin::Cluster,
+            synced: BTreeSet::new(),
+            providers: Table::new(),
+            routes: Table::new(),
+            consumers: Table::new(),
+            quotas: Table::new(),
+            secrets: Secrets::default(),
+            namespaces: BTreeMap::new(),
+            hosts: Hosts::default(),
+            keys: Keys::default(),
+            refs: Refs::default(),
+            claimed: HashMap::new(),
+        }
+    }
+
+    /// Says that the objects come from files: advice that only helps in a cluster is left out.
+    pub fn of_files(mut self) -> Self {
+        self.origin = Origin::Files;
+        self
+    }
+
+    /// Applies one event and tells what it touched; work is proportional to that.
+    ///
+    /// An object that is applied again with no change, or none but its status,
+    /// touches nothing.
+    pub fn apply(&mut self, event: Event) -> Touched {
+        match event {
+            Event::Apply(object) => self.put(object),
+            Event::Delete(key) => self.delete(&key),
+            Event::Synced(kind) => {
+                self.synced.insert(kind);
+                Touched::default()
+            }
+        }
+    }
+
+    /// Whether every kind has been listed once; before that nothing may be served.
+    pub fn is_synced(&self) -> bool {
+        self.synced.len() == Kind::ALL.len()
+    }
+
+    /// The keys under which credentials are named, newest first.
+    pub fn fleet_keys(&self) -> &[FleetKey] {
+        &self.fleet_keys
+    }
+
+    /// The namespace whose objects may select others.
+    pub fn platform_namespace(&self) -> &str {
+        &self.platform_namespace
+    }
+
+    /// Where the objects come from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Gives every host that a route claims, sorted.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.all().into_iter()
+    }
+
+    /// Counts the objects of each kind.
+    pub fn counts(&self) -> [(Kind, usize); 6] {
+        [
+            (Kind::AIProvider, self.providers.len()),
+            (Kind::AIRoute, self.routes.len()),
+            (Kind::Consumer, self.consumers.len()),
+            (Kind::TokenQuota, self.quotas.len()),
+            (Kind::Secret, self.secrets.count()),
+            (Kind::Namespace, self.namespaces.len()),
+        ]
+    }
+
+    /// Names every object that has a status.
+    pub fn keys_with_status(&self) -> impl Iterator<Item = ObjectKey> {
+        let of = |kind| {
+            move |name: &ObjectName| ObjectKey {
+                kind,
+                name: name.clone(),
+            }
+        };
+        let providers = self.providers.keys().map(of(Kind::AIProvider));
+        let routes = self.routes.keys().map(of(Kind::AIRoute));
+        let consumers = self.consumers.keys().map(of(Kind::Consumer));
+        let quotas = self.quotas.keys().map(of(Kind::TokenQuota));
+        providers.chain(routes).chain(consumers).chain(quotas)
+    }
+
+    /// Finds the metadata and the last known status of an object that has one.
+    pub fn find_status(&self, key: &ObjectKey) -> Option<(&Meta, Option<&Status>)> {
+        fn of<'a, S>(
+            table: &'a Table<S>,
+            name: &ObjectName,
+        ) -> Option<(&'a Meta, Option<&'a Status>)> {
+            let stored = table.get(name)?;
+            Some((&stored.meta, stored.status.as_ref()))
+        }
+        match key.kind {
+            Kind::AIProvider => of(&self.providers, &key.name),
+            Kind::AIRoute => of(&self.routes, &key.name),
+            Kind::Consumer => of(&self.consumers, &key.name),
+            Kind::TokenQuota => of(&self.quotas, &key.name),
+            Kind::Secret | Kind::Namespace => None,
+        }
+    }
+
+    /// Remembers a status that was just written, until the source tells it too.
+    pub fn record_status(&mut self, key: &ObjectKey, status: Status) {
+        fn of<'a, S>(table: &'a mut Table<S>, name: &ObjectName) -> Option<&'a mut Option<Status>> {
+            table.get_mut(name).map(|stored| &mut stored.status)
+        }
+        let slot = match key.kind {
+            Kind::AIProvider => of(&mut self.providers, &key.name),
+            Kind::AIRoute => of(&mut self.routes, &key.name),
+            Kind::Consumer => of(&mut self.consumers, &key.name),
+            Kind::TokenQuota => of(&mut self.quotas, &key.name),
+            Kind::Secret | Kind::Namespace => None,
+        };
+        if let Some(slot) = slot {
+            *slot = Some(status);
+        }
+    }
+
+    fn put(&mut self, object: Object) -> Touched {
+        match object {
+            Object::Provider(provider) => self.put_provider(*provider),
+            Object::Route(route) => self.put_route(*route),
+            Object::Consumer(consumer) => self.put_consumer(*consumer),
+            Object::Quota(quota) => self.put_quota(*quota),
+            Object::Secret(secret) => self.put_secret(secret),
+            Object::Namespace(namespace) => self.put_namespace(namespace),
+        }
+    }
+
+    fn delete(&mut self, key: &ObjectKey) -> Touched {
+        match key.kind {
+            Kind::AIProvider => self.delete_provider(&key.name),
+            Kind::AIRoute => self.delete_route(&key.name),
+            Kind::Consumer => self.delete_consumer(&key.name),
+            Kind::TokenQuota => self.delete_quota(&key.name),
+            Kind::Secret => self.delete_secret(&key.name),
+            Kind::Namespace => self.delete_namespace(&key.name.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! What a change of an AIProvider or of a Secret touches: the provider itself
+//! and the conditions of the routes that name it, but no domain.
+
+use std::collections::BTreeSet;
+
+use turnpike_crds::{AIProvider, AIProviderSpec};
+use turnpike_snapshot::Name;
+use turnpike_snapshot::name::ObjectName;
+
+use crate::index::table::{self, Change, Stored};
+use crate::index::{Index, Touched};
+use crate::source::{Kind, ObjectKey, SecretData, object_name};
+
+impl Index {
+    pub(super) fn put_provider(&mut self, provider: AIProvider) -> Touched {
+        let name = object_name(&provider.metadata);
+        let stored = Stored {
+            meta: provider.metadata.into(),
+            spec: provider.spec,
+            status: provider.status,
+        };
+        match table::put(&mut self.providers, name.clone(), stored) {
+            Some(change) => self.provider_changed(&name, &change),
+            None => Touched::default(),
+        }
+    }
+
+    pub(super) fn delete_provider(&mut self, name: &ObjectName) -> Touched {
+        match table::take(&mut self.providers, name) {
+            Some(change) => self.provider_changed(name, &change),
+            None => Touched::default(),
+        }
+    }
+
+    pub(super) fn put_secret(&mut self, secret: SecretData) -> Touched {
+        if self.secrets.put(secret.name.clone(), secret.data) {
+            self.secret_changed(&secret.name)
+        } else {
+            Touched::default()
+        }
+    }
+
+    pub(super) fn delete_secret(&mut self, name: &ObjectName) -> Touched {
+        if self.secrets.take(name) {
+            self.secret_changed(name)
+        } else {
+            Touched::default()
+        }
+    }
+
+    fn provider_changed(&mut self, name: &ObjectName, change: &Change<AIProviderSpec>) -> Touched {
+        let key = ObjectKey {
+            kind: Kind::AIProvider,
+            name: name.clone(),
+        };
+        let before = change.before.as_ref().map(|stored| &stored.spec);
+        let now = self.providers.get(name).map(|stored| &stored.spec);
+        self.refs
+            .replace(&key, &secrets(name, before), &secrets(name, now));
+        let mut touched = Touched {
+            names: [Name::Provider(name.clone())].into(),
+            ..Touched::default()
+        };
+        if change.is_presence() {
+            touched.objects.extend(self.refs.referrers(&key).cloned());
+        }
+        if change.is_present {
+            touched.objects.insert(key);
+        }
+        touched
+    }
+
+    fn secret_changed(&mut self, name: &ObjectName) -> Touched {
+        let key = ObjectKey {
+            kind: Kind::Secret,
+            name: name.clone(),
+        };
+        let referrers: Vec<ObjectKey> = self.refs.referrers(&key).cloned().collect();
+        let mut touched = Touched::default();
+        for referrer in referrers {
+            match referrer.kind {
+                Kind::AIProvider => {
+                    touched.names.insert(Name::Provider(referrer.name.clone()));
+                }
+                Kind::Consumer => touched.merge(self.reclaim(&referrer.name)),
+                _ => {}
+            }
+            touched.objects.insert(referrer);
+        }
+        touched
+    }
+}
+
+fn secrets(name: &ObjectName, spec: Option<&AIProviderSpec>) -> BTreeSet<ObjectKey> {
+    let credentials = spec.into_iter().flat_map(|spec| &spec.credentials);
+    credentials
+        .map(|credential| {
+            ObjectKey::new(Kind::Secret, &name.namespace, &credential.secret_ref.name)
+        })
+        .collect()
+}

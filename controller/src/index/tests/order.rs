@@ -1,0 +1,162 @@
+//! Whatever the order of events, the same objects end in the same snapshots, and
+//! nothing changes that was not touched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use turnpike_snapshot::{Name, Snapshot};
+
+use crate::compile;
+use crate::compile::finding::Findings;
+use crate::index::Index;
+use crate::source::{Event, Object, ObjectKey};
+use crate::testing::*;
+
+const HOSTS: [&str; 3] = ["x.test", "*.test", "*"];
+const KEYS: [&str; 2] = [LONG_KEY, "sk-turnpike-9876543210"];
+
+fn tenant() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["a", "b", PLATFORM])
+}
+
+fn label() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["one", "two"])
+}
+
+/// Any object of a small world, so that objects meet.
+fn object() -> impl Strategy<Value = Object> {
+    let host = || prop::sample::select(HOSTS.to_vec());
+    let key = || prop::sample::select(KEYS.to_vec());
+    let age = 0..3_i64;
+    prop_oneof![
+        (
+            tenant(),
+            label(),
+            host(),
+            label(),
+            age.clone(),
+            any::<bool>()
+        )
+            .prop_map(|(ns, name, host, backend, age, is_valid)| {
+                let models = if is_valid { ["m*"] } else { ["["] };
+                let route = route(ns, name).created(age).host(host);
+                route.rule(&models, backend).anonymous(backend).object()
+            }),
+        (tenant(), label(), label()).prop_map(|(ns, name, secret)| provider(ns, name)
+            .credential("c", secret, None)
+            .object()),
+        (tenant(), label(), key(), label(), age).prop_map(|(ns, name, key, secret, age)| {
+            let consumer = consumer(ns, name).created(age).key(key);
+            consumer.secret_key(secret, "k").object()
+        }),
+        (tenant(), label(), any::<bool>()).prop_map(|(ns, name, is_fleet)| {
+            let quota = quota(ns, name);
+            match is_fleet {
+                true => quota.namespaces("plan", "gold").object(),
+                false => quota.object(),
+            }
+        }),
+        (tenant(), label(), key()).prop_map(|(ns, name, value)| {
+            let Event::Apply(object) = secret(ns, name, &[("k", value)]) else {
+                unreachable!("secret() applies");
+            };
+            object
+        }),
+        (tenant(), label()).prop_map(|(ns, uid)| {
+            let Event::Apply(object) = namespace(ns, uid, &[]) else {
+                unreachable!("namespace() applies");
+            };
+            object
+        }),
+    ]
+}
+
+/// One that may be gone by the end.
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => object().prop_map(Event::Apply),
+        1 => object().prop_map(|object| Event::Delete(object.key())),
+    ]
+}
+
+/// Every snapshot and every finding of the small world.
+fn all(index: &Index) -> (BTreeMap<Name, Snapshot>, BTreeMap<ObjectKey, Findings>) {
+    let mut names: BTreeSet<Name> = HOSTS.map(|host| Name::Domain(host.into())).into();
+    names.insert(Name::Fleet);
+    for ns in ["a", "b", PLATFORM] {
+        names.insert(Name::Tenant(ns.into()));
+        names.extend(KEYS.map(|key| Name::Credential {
+            realm: ns.into(),
+            id: credential_id(key),
+        }));
+        for label in ["one", "two"] {
+            names.insert(Name::Provider(name(ns, label)));
+            names.insert(Name::Consumer(name(ns, label)));
+            names.insert(Name::Quota(name(ns, label)));
+        }
+    }
+    let snapshots = names
+        .into_iter()
+        .filter_map(|name| Some((name.clone(), compile::snapshot(index, &name)?)));
+    let findings = index
+        .keys_with_status()
+        .filter_map(|key| Some((key.clone(), compile::findings(index, &key)?)));
+    (snapshots.collect(), findings.collect())
+}
+
+proptest! {
+    #[test]
+    fn the_end_alone_decides(events in prop::collection::vec(event(), 0..24), seed in any::<u64>()) {
+        let index = index_of(events.clone());
+        let mut last: BTreeMap<ObjectKey, Object> = BTreeMap::new();
+        for event in events {
+            match event {
+                Event::Apply(object) => drop(last.insert(object.key(), object)),
+                Event::Delete(key) => drop(last.remove(&key)),
+                Event::Synced(_) => {}
+            }
+        }
+        let mut left: Vec<Object> = last.into_values().collect();
+        let mut seed = seed;
+        let mut shuffled = index_of([]);
+        while !left.is_empty() {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = (seed >> 33) as usize % left.len();
+            shuffled.apply(Event::Apply(left.swap_remove(at)));
+        }
+        prop_assert_eq!(all(&index), all(&shuffled));
+    }
+
+    #[test]
+    fn what_was_not_touched_is_as_it_was(events in prop::collection::vec(event(), 0..24)) {
+        let mut index = index();
+        let mut before = all(&index);
+        for event in events {
+            let touched = index.apply(event);
+            let now = all(&index);
+            let names: BTreeSet<&Name> = before.0.keys().chain(now.0.keys()).collect();
+            for name in names {
+                if before.0.get(name) != now.0.get(name) {
+                    prop_assert!(touched.names.contains(name), "{} changed untouched", name);
+                }
+            }
+            for (key, findings) in &now.1 {
+                if before.1.get(key) != Some(findings) {
+                    prop_assert!(touched.objects.contains(key), "{} changed untouched", key);
+                }
+            }
+            before = now;
+        }
+    }
+
+    #[test]
+    fn objects_and_names_find_each_other(events in prop::collection::vec(event(), 0..24)) {
+        let index = index_of(events);
+        let (_, findings) = all(&index);
+        for (key, findings) in findings {
+            for name in &findings.names {
+                prop_assert!(compile::objects(&index, name).contains(&key), "{} lacks {}", name, key);
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What is counted, and the text that `/metrics` answers with.
+//!
+//! Labels are kinds of objects only: no name of a tenant, host or data plane.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// All metrics of a controller; cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    /// Counted where streams are served.
+    pub serving: Serving,
+    status_writes: Counter,
+    status_failures: Counter,
+    data_planes: Gauge,
+    names_held: Gauge,
+    synced: Gauge,
+    objects: Family<ObjectLabels, Gauge>,
+}
+
+/// Handles of what streams count.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// Units sent.
+    pub units: Counter,
+    /// Their size as encoded.
+    pub unit_bytes: Counter,
+    /// Snapshots that data planes refused.
+    pub refusals: Counter,
+    compile_seconds: Histogram,
+}
+
+/// What is read at the moment of a scrape.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    /// Data planes connected.
+    pub data_planes: usize,
+    /// Names held, over all data planes.
+    pub names_held: usize,
+    /// Whether every kind has been listed once.
+    pub is_synced: bool,
+    /// Statuses written since the start.
+    pub status_writes: u64,
+    /// Attempts to write one that failed.
+    pub status_failures: u64,
+    /// How many objects there are of each kind.
+    pub objects: Vec<(&'static str, usize)>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ObjectLabels {
+    kind: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers everything at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("turnpike_controller");
+        let serving = Serving::register(&mut registry);
+        let status_writes = Counter::default();
+        registry.register(
+            "status_writes",
+            "Statuses written to the API server",
+            status_writes.clone(),
+        );
+        let status_failures = Counter::default();
+        registry.register(
+            "status_failures",
+            "Attempts to write a status that failed and are repeated",
+            status_failures.clone(),
+        );
+        let data_planes = gauge(&mut registry, "data_planes", "Data planes connected");
+        let names_held = gauge(
+            &mut registry,
+            "names_held",
+            "Snapshots held, over all data planes",
+        );
+        let synced = gauge(&mut registry, "synced", "1 once every kind has been listed");
+        let objects = Family::default();
+        registry.register("objects", "Objects known, by kind", objects.clone());
+        Self {
+            registry: Arc::new(registry),
+            serving,
+            status_writes,
+            status_failures,
+            data_planes,
+            names_held,
+            synced,
+            objects,
+        }
+    }
+
+    /// Gives the OpenMetrics text.
+    pub fn encode(&self, census: &Census) -> Result<String, fmt::Error> {
+        self.data_planes.set(count(census.data_planes));
+        self.names_held.set(count(census.names_held));
+        self.synced.set(i64::from(census.is_synced));
+        raise(&self.status_writes, census.status_writes);
+        raise(&self.status_failures, census.status_failures);
+        for &(kind, objects) in &census.objects {
+            let labels = ObjectLabels { kind };
+            self.objects.get_or_create(&labels).set(count(objects));
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Serving {
+    fn register(registry: &mut Registry) -> Self {
+        let serving = Self {
+            units: Counter::default(),
+            unit_bytes: Counter::default(),
+            refusals: Counter::default(),
+            // 10 µs to 2.6 s
+            compile_seconds: Histogram::new(exponential_buckets(0.000_01, 4.0, 10)),
+        };
+        registry.register("units", "Units sent to data planes", serving.units.clone());
+        registry.register_with_unit(
+            "units_sent",
+            "Size of the units sent to data planes",
+            Unit::Bytes,
+            serving.unit_bytes.clone(),
+        );
+        registry.register(
+            "refusals",
+            "Snapshots that data planes refused",
+            serving.refusals.clone(),
+        );
+        registry.register_with_unit(
+            "compile",
+            "Time to compile one snapshot",
+            Unit::Seconds,
+            serving.compile_seconds.clone(),
+        );
+        serving
+    }
+
+    /// Notes how long a snapshot took to compile.
+    pub fn compiled(&self, took: Duration) {
+        self.compile_seconds.observe(took.as_secs_f64());
+    }
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+/// Brings a counter to what was counted elsewhere. Never lowers it, whatever two
+/// scrapes at a time have read.
+fn raise(counter: &Counter, total: u64) {
+    counter.inner().fetch_max(total, Ordering::Relaxed);
+}
+
+fn count(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_tells_what_was_counted_and_what_is_there() {
+        let metrics = Metrics::new();
+        metrics.serving.unit_bytes.inc_by(7);
+        metrics.serving.compiled(Duration::from_micros(50));
+        let census = Census {
+            data_planes: 2,
+            objects: vec![("AIRoute", 3)],
+            ..Census::default()
+        };
+        let text = metrics.encode(&census).unwrap();
+        for line in [
+            "turnpike_controller_units_sent_bytes_total 7",
+            "turnpike_controller_compile_seconds_count 1",
+            "turnpike_controller_data_planes 2",
+            "turnpike_controller_synced 0",
+            "turnpike_controller_objects{kind=\"AIRoute\"} 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+}

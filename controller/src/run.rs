@@ -1,0 +1,340 @@
+//! Builds a controller: every part, and what each is given, in one place.
+//!
+//! ```text
+//! source ─→ World ─→ gRPC (a socket, or pipes in this process)
+//!             └────→ status writer (in a cluster)
+//! ```
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use jiff::Timestamp;
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use turnpike_snapshot::credential::FleetKey;
+
+use crate::admin::{Admin, Health};
+use crate::config::{Config, Source};
+use crate::fleet_key;
+use crate::index::Index;
+use crate::metrics::{Census, Metrics};
+use crate::serve::grpc::{self, Dialer, Pipes};
+use crate::serve::{Context, Hub, View};
+use crate::source::Event;
+use crate::source::directory::Directory;
+use crate::status::writer::{self, Writes};
+use crate::world::World;
+
+/// Events told and not applied yet. While they are so many, sources wait.
+const EVENTS: usize = 1024;
+
+/// A controller whose ports are bound; it does nothing before [`Controller::run`].
+pub struct Controller {
+    state: State,
+    origin: Origin,
+    door: Door,
+    admin: Option<Admin>,
+}
+
+/// What is shared with the admin port.
+#[derive(Clone)]
+struct State {
+    world: Arc<World>,
+    metrics: Metrics,
+    writes: Arc<Writes>,
+}
+
+/// Where resources come from, ready to be read.
+enum Origin {
+    Cluster(Client),
+    Files(Directory),
+}
+
+/// Where data planes come in.
+enum Door {
+    Tcp(TcpListener, SocketAddr),
+    Pipes(Pipes),
+}
+
+impl Controller {
+    /// Builds a controller for data planes of other processes.
+    pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        let listen = config.listen;
+        if !listen.ip().is_loopback() {
+            warn!(
+                %listen,
+                "snapshots, and the provider keys in them, go over this network unprotected"
+            );
+        }
+        let admin = Admin::bind(config.admin)
+            .await
+            .with_context(|| format!("listening on --admin {}", config.admin))?;
+        let snapshots = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("listening on --listen {listen}"))?;
+        let address = snapshots
+            .local_addr()
+            .context("reading the bound address")?;
+        let (origin, index) = open(&config.source, &config.platform_namespace).await?;
+        Ok(Self {
+            state: State::new(index),
+            origin,
+            door: Door::Tcp(snapshots, address),
+            admin: Some(admin),
+        })
+    }
+
+    /// Builds a controller over a directory of YAML files for one data plane in
+    /// this process, which connects through the dialer. Without an admin port.
+    pub fn from_directory(
+        directory: &Path,
+        platform_namespace: &str,
+    ) -> anyhow::Result<(Self, Dialer)> {
+        let (origin, index) = open_files(directory, platform_namespace)?;
+        let (dialer, pipes) = grpc::in_process();
+        let controller = Self {
+            state: State::new(index),
+            origin,
+            door: Door::Pipes(pipes),
+            admin: None,
+        };
+        Ok((controller, dialer))
+    }
+
+    /// Where data planes connect; `None`: through pipes.
+    pub fn listen_address(&self) -> Option<SocketAddr> {
+        match &self.door {
+            Door::Tcp(_, address) => Some(*address),
+            Door::Pipes(_) => None,
+        }
+    }
+
+    /// Where health and metrics are answered, if anywhere.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
+    /// The state, for the cli and for tests to look at.
+    pub fn world(&self) -> Arc<World> {
+        self.state.world.clone()
+    }
+
+    /// Runs until shutdown. Fails when a part of it ends before.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Self {
+            state,
+            origin,
+            door,
+            admin,
+        } = self;
+        // Whatever ends first takes the rest along.
+        let stop = shutdown.child_token();
+        let _guard = stop.clone().drop_guard();
+        let mut parts = Parts::new(stop.clone());
+
+        let (events, told) = mpsc::channel(EVENTS);
+        parts.spawn("index", state.world.clone().follow(told, stop.clone()));
+        parts.follow(origin, events, &state)?;
+        if let Some(admin) = admin {
+            let health = Arc::new(Answering(state.clone(), stop.clone()));
+            parts.spawn("admin port", admin.serve(health, stop.clone()));
+        }
+
+        let context = Context {
+            view: state.world.clone(),
+            hub: state.world.hub().clone(),
+            metrics: state.metrics.serving.clone(),
+            shutdown: stop.clone(),
+        };
+        let ended = tokio::select! {
+            served = door.serve(context) => served.context("serving snapshots"),
+            failed = parts.watch() => Err(failed),
+        };
+        stop.cancel();
+        parts.join().await;
+        ended
+    }
+}
+
+impl State {
+    fn new(index: Index) -> Self {
+        Self {
+            world: Arc::new(World::new(index, Hub::new())),
+            metrics: Metrics::new(),
+            writes: Arc::default(),
+        }
+    }
+
+    fn census(&self) -> Census {
+        let hub = self.world.hub();
+        let counts = self.world.read(Index::counts);
+        Census {
+            data_planes: hub.connected(),
+            names_held: hub.names_held(),
+            is_synced: self.world.is_synced(),
+            objects: counts.map(|(kind, count)| (kind.as_str(), count)).into(),
+            status_writes: self.writes.written(),
+            status_failures: self.writes.failed(),
+        }
+    }
+}
+
+/// What the admin port tells.
+struct Answering(State, CancellationToken);
+
+impl Health for Answering {
+    fn ready(&self) -> Result<(), &'static str> {
+        let Self(state, stop) = self;
+        match (stop.is_cancelled(), state.world.is_synced()) {
+            (true, _) => Err("shutting down"),
+            (false, false) => Err("not every kind of resource has been listed yet"),
+            (false, true) => Ok(()),
+        }
+    }
+
+    fn metrics(&self) -> Result<String, fmt::Error> {
+        self.0.metrics.encode(&self.0.census())
+    }
+}
+
+impl Door {
+    async fn serve(self, context: Context) -> Result<(), tonic::transport::Error> {
+        match self {
+            Door::Tcp(listener, _) => grpc::serve_tcp(listener, context).await,
+            Door::Pipes(pipes) => grpc::serve_pipes(pipes, context).await,
+        }
+    }
+}
+
+/// The tasks beside the snapshot server. Each runs until `stop`.
+struct Parts {
+    tasks: JoinSet<&'static str>,
+    stop: CancellationToken,
+}
+
+impl Parts {
+    fn new(stop: CancellationToken) -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            stop,
+        }
+    }
+
+    fn spawn(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            part.await;
+            name
+        });
+    }
+
+    /// Starts to read resources and, in a cluster, to write their status.
+    fn follow(
+        &mut self,
+        origin: Origin,
+        events: mpsc::Sender<Event>,
+        state: &State,
+    ) -> anyhow::Result<()> {
+        let stop = self.stop.clone();
+        match origin {
+            Origin::Files(directory) => {
+                let reading = directory
+                    .spawn(events, stop)
+                    .context("watching the directory for changes")?;
+                self.spawn("directory", ended(reading));
+            }
+            Origin::Cluster(client) => {
+                let watches = crate::source::kube::spawn(&client, &events, &stop);
+                self.spawn("watches", all_ended(watches));
+                let world = state.world.clone();
+                let writing = writer::spawn(world, client, state.writes.clone(), stop);
+                self.spawn("status writer", ended(writing));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a part to end before it should; says which.
+    async fn watch(&mut self) -> anyhow::Error {
+        while !self.stop.is_cancelled() {
+            match self.tasks.join_next().await {
+                Some(Ok(name)) if !self.stop.is_cancelled() => {
+                    return anyhow!("{name} ended by itself");
+                }
+                Some(Err(error)) => return anyhow!(error).context("a part of the controller"),
+                Some(Ok(_)) => {}
+                None => break,
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn join(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Waits for a task; its panic becomes the waiter's.
+async fn ended(task: tokio::task::JoinHandle<()>) {
+    if let Err(error) = task.await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+/// Waits for the first of several tasks that belong together; the rest end with it.
+async fn all_ended(mut tasks: JoinSet<()>) {
+    if let Some(Err(error)) = tasks.join_next().await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+async fn open(source: &Source, platform_namespace: &str) -> anyhow::Result<(Origin, Index)> {
+    match source {
+        Source::Files(directory) => open_files(directory, platform_namespace),
+        Source::Cluster { kubeconfig } => {
+            let client = connect(kubeconfig.as_deref()).await?;
+            let keys = fleet_key::fetch(client.clone(), platform_namespace)
+                .await
+                .context("getting the fleet key")?;
+            let ids: Vec<&str> = keys.iter().map(FleetKey::id).collect();
+            info!(?ids, "fleet keys");
+            let index = Index::new(keys.clone(), platform_namespace);
+            Ok((Origin::Cluster(client), index))
+        }
+    }
+}
+
+fn open_files(directory: &Path, platform_namespace: &str) -> anyhow::Result<(Origin, Index)> {
+    let key = fleet_key::random(Timestamp::now());
+    let index = Index::new(vec![key], platform_namespace).of_files();
+    let directory = Directory::new(directory).context("reading the resources' own schemas")?;
+    Ok((Origin::Files(directory), index))
+}
+
+async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path)
+                .with_context(|| format!("reading --kubeconfig {}", path.display()))?;
+            let options = KubeConfigOptions::default();
+            kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .with_context(|| format!("using --kubeconfig {}", path.display()))?
+        }
+        None => kube::Config::infer()
+            .await
+            .context("finding a cluster; name one with --kubeconfig, or files with -f")?,
+    };
+    Client::try_from(config).context("setting up the connection to the API server")
+}

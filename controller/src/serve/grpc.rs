@@ -1,0 +1,125 @@
+//! The gRPC service over whatever carries it: a socket, or a pipe in this process.
+
+use std::io;
+use std::time::Duration;
+
+use futures::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::{Error, Server};
+use tonic::{Request, Response, Status, Streaming};
+use turnpike_snapshot::proto::snapshots_server::{Snapshots, SnapshotsServer};
+use turnpike_snapshot::proto::{ClientMessage, ServerMessage};
+
+use crate::serve::stream::{self, Context};
+
+/// A data plane that vanished without a word is found within these two together.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A subscription to hundreds of thousands of names; a domain with all it refers to.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Units made and not yet taken by the transport.
+const OUTBOUND_UNITS: usize = 2;
+
+/// Bytes in a pipe of this process before its writer waits.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// Dials that wait for the server; more of them wait in turn.
+const PIPE_BACKLOG: usize = 4;
+
+/// Serves streams on a socket until shutdown, then lets them end.
+pub async fn serve_tcp(listener: TcpListener, context: Context) -> Result<(), Error> {
+    serve(
+        TcpIncoming::from(listener).with_nodelay(Some(true)),
+        context,
+    )
+    .await
+}
+
+/// Serves streams over pipes until shutdown, then lets them end.
+pub async fn serve_pipes(pipes: Pipes, context: Context) -> Result<(), Error> {
+    serve(ReceiverStream::new(pipes.incoming), context).await
+}
+
+/// Makes connections to a server of this process; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    outgoing: mpsc::Sender<io::Result<DuplexStream>>,
+}
+
+/// The server's end of a [`Dialer`].
+#[derive(Debug)]
+pub struct Pipes {
+    incoming: mpsc::Receiver<io::Result<DuplexStream>>,
+}
+
+/// Joins a dialer and a server.
+pub fn in_process() -> (Dialer, Pipes) {
+    let (outgoing, incoming) = mpsc::channel(PIPE_BACKLOG);
+    (Dialer { outgoing }, Pipes { incoming })
+}
+
+impl Dialer {
+    /// Opens one connection. Fails once the server is gone.
+    pub async fn dial(&self) -> io::Result<DuplexStream> {
+        let (near, far) = tokio::io::duplex(PIPE_BYTES);
+        let sent = self.outgoing.send(Ok(far)).await;
+        sent.map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+        Ok(near)
+    }
+}
+
+async fn serve<IO>(
+    incoming: impl Stream<Item = io::Result<IO>>,
+    context: Context,
+) -> Result<(), Error>
+where
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let shutdown = context.shutdown.clone();
+    let streams = TaskTracker::new();
+    let service = Service {
+        context,
+        streams: streams.clone(),
+    };
+    let service = SnapshotsServer::new(service)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .add_service(service)
+        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
+        .await;
+    streams.close();
+    streams.wait().await;
+    served
+}
+
+struct Service {
+    context: Context,
+    /// Owns the tasks of streams; they end by shutdown or with their client.
+    streams: TaskTracker,
+}
+
+#[tonic::async_trait]
+impl Snapshots for Service {
+    type StreamStream = ReceiverStream<Result<ServerMessage, Status>>;
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<ClientMessage>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let (outbound, messages) = mpsc::channel(OUTBOUND_UNITS);
+        let context = self.context.clone();
+        self.streams
+            .spawn(stream::run(context, request.into_inner(), outbound));
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+}

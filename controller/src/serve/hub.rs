@@ -1,0 +1,432 @@
+//! Who wants to hear of which names, and how far each data plane has got.
+//!
+//! One lock over plain maps, held for a few look-ups and never while a snapshot
+//! is compiled or a message is sent; it may be taken under any other lock.
+//! Memory follows the names that data planes hold, not those that exist.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use turnpike_snapshot::Name;
+
+/// The meeting point of whoever changes names and the streams; cheap to clone.
+#[derive(Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+/// What data planes hold of one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Data planes connected now, holders or not.
+    pub connected: usize,
+    /// Those that hold the name or are about to.
+    pub holders: Vec<Holder>,
+}
+
+/// One data plane that holds a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// As it named itself in its hello.
+    pub data_plane: String,
+    /// How far it has got.
+    pub standing: Standing,
+}
+
+/// How far one data plane has got with one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Something newer is queued, or sent and not acknowledged.
+    Lagging,
+    /// It acknowledged the newest.
+    Current,
+    /// It refused the newest, in these words; what it held before stays in force.
+    Refused(String),
+    /// It lacks these features, so that the newest is not sent to it.
+    TooOld(Vec<String>),
+}
+
+/// Tells the names whose [`Delivery`] may have changed.
+pub struct News {
+    shared: Arc<Shared>,
+}
+
+/// One stream's place at the hub; leaving it forgets the stream.
+pub struct Seat {
+    shared: Arc<Shared>,
+    wake: Arc<Notify>,
+    id: u64,
+}
+
+/// What a stream reports of a name. `Lagging` by queue is added by the hub.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// Watched, with nothing held of it.
+    Watched,
+    /// Held or refused, as told.
+    Holds(Standing),
+}
+
+/// Which queue a name waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// A request may be waiting for it.
+    Asked,
+    /// All else.
+    Changed,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    connected: watch::Sender<usize>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    names: HashMap<Arc<Name>, Vec<Mark>>,
+    streams: HashMap<u64, Stream>,
+    next_id: u64,
+    /// `None` until somebody listens, so that nothing is collected for nobody.
+    /// Bounded by the names that are watched.
+    news: Option<HashSet<Arc<Name>>>,
+}
+
+/// One stream's interest in one name.
+struct Mark {
+    stream: u64,
+    is_queued: bool,
+    report: Report,
+}
+
+struct Stream {
+    data_plane: String,
+    /// Each name is in a queue once, but for one asked for while it waited as changed.
+    asked: VecDeque<Arc<Name>>,
+    changed: VecDeque<Arc<Name>>,
+    /// Taken from the queues and not reported yet: still lagging. A few names.
+    in_hand: Vec<Arc<Name>>,
+    wake: Arc<Notify>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hub {
+    /// A hub where nobody listens yet.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                connected: watch::Sender::new(0),
+                news: Notify::new(),
+            }),
+        }
+    }
+
+    /// Marks names as changed for the streams that watch them; others hear nothing.
+    pub fn publish(&self, names: impl IntoIterator<Item = Name>) {
+        let mut state = self.shared.state.lock();
+        for name in names {
+            state.publish(&name);
+        }
+    }
+
+    /// Tells who holds a name and how far they have got.
+    pub fn delivery(&self, name: &Name) -> Delivery {
+        self.shared.state.lock().delivery(name)
+    }
+
+    /// Counts the data planes that are connected.
+    pub fn connected(&self) -> usize {
+        *self.shared.connected.borrow()
+    }
+
+    /// Wakes whenever a data plane comes or goes; the value is how many are connected.
+    pub fn connections(&self) -> watch::Receiver<usize> {
+        self.shared.connected.subscribe()
+    }
+
+    /// Counts the names held, over all data planes.
+    pub fn names_held(&self) -> usize {
+        let state = self.shared.state.lock();
+        let marks = state.names.values().flatten();
+        marks.filter(|mark| mark.report != Report::Watched).count()
+    }
+
+    /// Starts to collect the names whose delivery changes. One listener: two would share.
+    pub fn news(&self) -> News {
+        self.shared.state.lock().news.get_or_insert_default();
+        News {
+            shared: self.shared.clone(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shared.state.lock().names.is_empty()
+    }
+
+    /// Takes a place for a stream.
+    pub(crate) fn join(&self, data_plane: &str) -> Seat {
+        let wake = Arc::new(Notify::new());
+        let mut state = self.shared.state.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        let stream = Stream {
+            data_plane: data_plane.to_owned(),
+            asked: VecDeque::new(),
+            changed: VecDeque::new(),
+            in_hand: Vec::new(),
+            wake: wake.clone(),
+        };
+        state.streams.insert(id, stream);
+        self.shared.connected.send_replace(state.streams.len());
+        drop(state);
+        Seat {
+            shared: self.shared.clone(),
+            wake,
+            id,
+        }
+    }
+}
+
+impl News {
+    /// Waits for changes and takes all there are. Safe to cancel: what was not returned stays.
+    pub async fn next(&mut self) -> BTreeSet<Name> {
+        loop {
+            let taken = self.take();
+            if !taken.is_empty() {
+                return taken;
+            }
+            // A change since `take` has left a permit here.
+            self.shared.news.notified().await;
+        }
+    }
+
+    /// Takes all there are now.
+    pub fn take(&mut self) -> BTreeSet<Name> {
+        let mut state = self.shared.state.lock();
+        let taken = std::mem::take(state.news.get_or_insert_default());
+        drop(state);
+        taken.into_iter().map(|name| (*name).clone()).collect()
+    }
+}
+
+impl Seat {
+    /// Hears of the name from now on. To be called before the name is read.
+    pub(crate) fn watch(&self, name: &Arc<Name>) {
+        let mut state = self.shared.state.lock();
+        let marks = state.names.entry(name.clone()).or_default();
+        if marks.iter().all(|mark| mark.stream != self.id) {
+            marks.push(Mark {
+                stream: self.id,
+                is_queued: false,
+                report: Report::Watched,
+            });
+        }
+    }
+
+    /// Hears of the name no more.
+    pub(crate) fn unwatch(&self, name: &Name) {
+        let mut state = self.shared.state.lock();
+        let Some(marks) = state.names.get_mut(name) else {
+            return;
+        };
+        marks.retain(|mark| mark.stream != self.id);
+        if marks.is_empty() {
+            state.names.remove(name);
+        }
+        state.tell(name);
+        drop(state);
+        self.shared.news.notify_one();
+    }
+
+    /// Puts a watched name into a queue of this stream.
+    pub(crate) fn mark(&self, name: &Name, urgency: Urgency) {
+        self.shared.state.lock().mark(self.id, name, urgency);
+    }
+
+    /// Whether anything waits.
+    pub(crate) fn has_work(&self) -> bool {
+        let state = self.shared.state.lock();
+        state
+            .streams
+            .get(&self.id)
+            .is_some_and(|stream| !(stream.asked.is_empty() && stream.changed.is_empty()))
+    }
+
+    /// Waits until something may wait. Safe to cancel.
+    pub(crate) async fn work(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Takes the next name in hand; it lags until [`Seat::put_down`].
+    pub(crate) fn take(&self) -> Option<Arc<Name>> {
+        self.shared.state.lock().take(self.id)
+    }
+
+    /// Takes this name in hand too, if it waits.
+    pub(crate) fn take_this(&self, name: &Name) -> bool {
+        self.shared.state.lock().take_this(self.id, name).is_some()
+    }
+
+    /// Lays down all that is in hand, once the reports of it are in.
+    pub(crate) fn put_down(&self) {
+        let mut state = self.shared.state.lock();
+        let in_hand = match state.streams.get_mut(&self.id) {
+            Some(stream) => std::mem::take(&mut stream.in_hand),
+            None => Vec::new(),
+        };
+        for name in in_hand {
+            state.tell(&name);
+        }
+        drop(state);
+        self.shared.news.notify_one();
+    }
+
+    /// Says how far this data plane has got with a name.
+    pub(crate) fn report(&self, name: &Name, report: Report) {
+        let mut state = self.shared.state.lock();
+        let Some(mark) = state.own_mark(self.id, name) else {
+            return;
+        };
+        if mark.report != report {
+            mark.report = report;
+            state.tell(name);
+            drop(state);
+            self.shared.news.notify_one();
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.leave(self.id);
+        self.shared.connected.send_replace(state.streams.len());
+        drop(state);
+        self.shared.news.notify_one();
+    }
+}
+
+impl State {
+    fn publish(&mut self, name: &Name) {
+        let Some((name, _)) = self.names.get_key_value(name) else {
+            return;
+        };
+        let name = name.clone();
+        let Some(marks) = self.names.get_mut(&name) else {
+            return;
+        };
+        for mark in marks.iter_mut().filter(|mark| !mark.is_queued) {
+            if let Some(stream) = self.streams.get_mut(&mark.stream) {
+                mark.is_queued = true;
+                stream.changed.push_back(name.clone());
+                stream.wake.notify_one();
+            }
+        }
+    }
+
+    fn mark(&mut self, id: u64, name: &Name, urgency: Urgency) {
+        let Some((name, _)) = self.names.get_key_value(name) else {
+            return;
+        };
+        let name = name.clone();
+        let was_queued = match self.own_mark(id, &name) {
+            Some(mark) => std::mem::replace(&mut mark.is_queued, true),
+            None => return,
+        };
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        match urgency {
+            Urgency::Asked => stream.asked.push_back(name),
+            Urgency::Changed if !was_queued => stream.changed.push_back(name),
+            Urgency::Changed => {}
+        }
+        stream.wake.notify_one();
+    }
+
+    fn take(&mut self, id: u64) -> Option<Arc<Name>> {
+        loop {
+            let stream = self.streams.get_mut(&id)?;
+            let name = stream
+                .asked
+                .pop_front()
+                .or_else(|| stream.changed.pop_front())?;
+            if let Some(name) = self.take_this(id, &name) {
+                return Some(name);
+            }
+        }
+    }
+
+    /// `None`: forgotten meanwhile, or met in the other queue before.
+    fn take_this(&mut self, id: u64, name: &Name) -> Option<Arc<Name>> {
+        let is_queued = &mut self.own_mark(id, name)?.is_queued;
+        if !std::mem::take(is_queued) {
+            return None;
+        }
+        let name = self.names.get_key_value(name)?.0.clone();
+        self.streams.get_mut(&id)?.in_hand.push(name.clone());
+        Some(name)
+    }
+
+    fn delivery(&self, name: &Name) -> Delivery {
+        let marks = self.names.get(name).into_iter().flatten();
+        Delivery {
+            connected: self.streams.len(),
+            holders: marks.filter_map(|mark| self.holder(name, mark)).collect(),
+        }
+    }
+
+    fn holder(&self, name: &Name, mark: &Mark) -> Option<Holder> {
+        let stream = self.streams.get(&mark.stream)?;
+        let is_in_hand = stream.in_hand.iter().any(|held| **held == *name);
+        let standing = match &mark.report {
+            _ if mark.is_queued || is_in_hand => Standing::Lagging,
+            Report::Watched => return None,
+            Report::Holds(standing) => standing.clone(),
+        };
+        Some(Holder {
+            data_plane: stream.data_plane.clone(),
+            standing,
+        })
+    }
+
+    /// Forgets a stream. Walks all names, which is rare enough.
+    fn leave(&mut self, id: u64) {
+        self.streams.remove(&id);
+        let Self { names, news, .. } = self;
+        names.retain(|name, marks| {
+            let before = marks.len();
+            marks.retain(|mark| mark.stream != id);
+            if let Some(news) = news.as_mut().filter(|_| marks.len() < before) {
+                news.insert(name.clone());
+            }
+            !marks.is_empty()
+        });
+    }
+
+    fn own_mark(&mut self, id: u64, name: &Name) -> Option<&mut Mark> {
+        let marks = self.names.get_mut(name)?;
+        marks.iter_mut().find(|mark| mark.stream == id)
+    }
+
+    fn tell(&mut self, name: &Name) {
+        if let Some(news) = &mut self.news {
+            match self.names.get_key_value(name) {
+                Some((name, _)) => news.insert(name.clone()),
+                None => news.insert(Arc::new(name.clone())),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

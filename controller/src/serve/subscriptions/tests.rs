@@ -1,0 +1,5 @@
+//! Rules of subscriptions: each alone, then any interleaving of them all.
+
+mod model;
+mod property;
+mod rules;

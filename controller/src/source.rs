@@ -1,0 +1,189 @@
+//! Where resources come from. Every source tells the same [`Event`]s, so the
+//! rest of the controller cannot tell a cluster from a directory of files.
+
+pub mod directory;
+pub mod kube;
+
+mod files;
+mod relist;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use turnpike_crds::{AIProvider, AIRoute, Consumer, TokenQuota};
+use turnpike_snapshot::name::ObjectName;
+
+/// The kinds that the controller reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    AIProvider,
+    AIRoute,
+    Consumer,
+    TokenQuota,
+    Secret,
+    Namespace,
+}
+
+/// Names one object of the source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    pub kind: Kind,
+    /// Its namespace is empty for a Namespace.
+    pub name: ObjectName,
+}
+
+/// An object as a source gives it.
+#[derive(Clone, Debug)]
+pub enum Object {
+    Provider(Box<AIProvider>),
+    Route(Box<AIRoute>),
+    Consumer(Box<Consumer>),
+    Quota(Box<TokenQuota>),
+    Secret(SecretData),
+    Namespace(NamespaceData),
+}
+
+/// What a source tells. Events of one object come in their order; an object may
+/// be applied again unchanged.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The object is there, in this form.
+    Apply(Object),
+    /// The object is gone.
+    Delete(ObjectKey),
+    /// Every object of the kind that was there at the start has been applied.
+    Synced(Kind),
+}
+
+/// The values of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretData {
+    pub name: ObjectName,
+    pub data: BTreeMap<String, SecretBytes>,
+}
+
+/// What counts of a Namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceData {
+    pub name: String,
+    pub uid: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A secret value; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretBytes(Vec<u8>);
+
+impl Kind {
+    pub const ALL: [Kind; 6] = [
+        Kind::AIProvider,
+        Kind::AIRoute,
+        Kind::Consumer,
+        Kind::TokenQuota,
+        Kind::Secret,
+        Kind::Namespace,
+    ];
+
+    /// The name as written in resources.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::AIProvider => "AIProvider",
+            Kind::AIRoute => "AIRoute",
+            Kind::Consumer => "Consumer",
+            Kind::TokenQuota => "TokenQuota",
+            Kind::Secret => "Secret",
+            Kind::Namespace => "Namespace",
+        }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut kinds = Self::ALL.into_iter();
+        kinds.find(|kind| kind.as_str() == text).ok_or(())
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl ObjectKey {
+    pub fn new(kind: Kind, namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: ObjectName::new(namespace, name),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.namespace.is_empty() {
+            write!(f, "{} {}", self.kind, self.name.name)
+        } else {
+            write!(f, "{} {}", self.kind, self.name)
+        }
+    }
+}
+
+impl Object {
+    /// Names the object.
+    pub fn key(&self) -> ObjectKey {
+        let of = |kind, meta: &ObjectMeta| ObjectKey {
+            kind,
+            name: object_name(meta),
+        };
+        match self {
+            Object::Provider(provider) => of(Kind::AIProvider, &provider.metadata),
+            Object::Route(route) => of(Kind::AIRoute, &route.metadata),
+            Object::Consumer(consumer) => of(Kind::Consumer, &consumer.metadata),
+            Object::Quota(quota) => of(Kind::TokenQuota, &quota.metadata),
+            Object::Secret(secret) => ObjectKey {
+                kind: Kind::Secret,
+                name: secret.name.clone(),
+            },
+            Object::Namespace(namespace) => ObjectKey::new(Kind::Namespace, "", &namespace.name),
+        }
+    }
+}
+
+/// Gives namespace and name of an object's metadata.
+pub fn object_name(meta: &ObjectMeta) -> ObjectName {
+    ObjectName {
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+    }
+}
+
+/// Gives the values of a Secret.
+pub fn secret_data(secret: Secret) -> BTreeMap<String, SecretBytes> {
+    let data = secret.data.into_iter().flatten();
+    data.map(|(key, value)| (key, SecretBytes::new(value.0)))
+        .collect()
+}
+
+impl SecretBytes {
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// Gives the value without the one newline that editors and `echo` append.
+    pub fn trimmed(&self) -> &[u8] {
+        let bytes = self.0.strip_suffix(b"\n").unwrap_or(&self.0);
+        bytes.strip_suffix(b"\r").unwrap_or(bytes)
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretBytes(..)")
+    }
+}

@@ -1,0 +1,258 @@
+//! Resources from a Kubernetes API server: one watch a kind.
+//!
+//! Lists come in pages; each object is passed on as it comes, and what nobody
+//! reads of it is dropped by the index. Whatever goes wrong is tried again, and
+//! never tells that an object is gone: only a complete list does ([`Relist`]).
+
+use std::fmt::Debug;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::{Stream, TryStreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::PartialObjectMeta;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Config, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use turnpike_crds::CREDENTIAL_LABEL;
+
+use crate::source::relist::Relist;
+use crate::source::{
+    Event, Kind, NamespaceData, Object, ObjectKey, SecretData, object_name, secret_data,
+};
+
+/// Objects of one page of a list: what an API server's own clients use.
+const PAGE: u32 = 500;
+/// Seconds after which a watch is begun anew where it was, so that a connection
+/// that died unseen is noticed.
+const WATCH_SECONDS: u32 = 60;
+/// Between tries; short, since someone may just be installing the CRDs.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// Starts a watch for each kind, until shutdown or until nobody takes the events.
+///
+/// The queue of events is the caller's: while it is full, the API server waits.
+pub fn spawn(
+    client: &Client,
+    events: &mpsc::Sender<Event>,
+    shutdown: &CancellationToken,
+) -> JoinSet<()> {
+    let all = || Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+    let labelled = all().labels(&format!("{CREDENTIAL_LABEL}=true"));
+    let namespaces = watcher(
+        Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
+        all(),
+    );
+
+    let mut tasks = JoinSet::new();
+    let mut follow = |follower: Follower, watch: BoxedWatch| {
+        let shutdown = shutdown.clone();
+        tasks.spawn(async move {
+            shutdown.run_until_cancelled(follower.follow(watch)).await;
+        });
+    };
+    let follower = |kind| Follower {
+        kind,
+        events: events.clone(),
+        relist: Relist::default(),
+        failures: 0,
+    };
+    follow(
+        follower(Kind::AIProvider),
+        watch(client, all(), |it| Object::Provider(Box::new(it))),
+    );
+    follow(
+        follower(Kind::AIRoute),
+        watch(client, all(), |it| Object::Route(Box::new(it))),
+    );
+    follow(
+        follower(Kind::Consumer),
+        watch(client, all(), |it| Object::Consumer(Box::new(it))),
+    );
+    follow(
+        follower(Kind::TokenQuota),
+        watch(client, all(), |it| Object::Quota(Box::new(it))),
+    );
+    follow(follower(Kind::Secret), watch(client, labelled, secret));
+    follow(
+        follower(Kind::Namespace),
+        Box::pin(namespaces.map_ok(|event| map(event, |it| Ok(namespace(it))))),
+    );
+    tasks
+}
+
+type Parsed = Result<Object, Unreadable>;
+type BoxedWatch = futures::stream::BoxStream<'static, watcher::Result<watcher::Event<Parsed>>>;
+
+/// An object that this build's types cannot hold; written by another version.
+#[derive(Debug)]
+struct Unreadable {
+    key: (String, String),
+    message: String,
+}
+
+/// Turns the events of one watch into the index's.
+struct Follower {
+    kind: Kind,
+    events: mpsc::Sender<Event>,
+    relist: Relist,
+    failures: u32,
+}
+
+impl Follower {
+    /// Ends when nobody takes the events any more.
+    async fn follow(
+        mut self,
+        watch: impl Stream<Item = watcher::Result<watcher::Event<Parsed>>> + Send,
+    ) {
+        let mut watch = pin!(watch);
+        loop {
+            let told = match watch.try_next().await {
+                Ok(Some(event)) => self.tell(event).await,
+                Ok(None) => return,
+                Err(fault) => {
+                    self.pause(&fault).await;
+                    Ok(())
+                }
+            };
+            if told.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn tell(
+        &mut self,
+        event: watcher::Event<Parsed>,
+    ) -> Result<(), mpsc::error::SendError<Event>> {
+        match event {
+            watcher::Event::Init => self.relist.begin(),
+            watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
+                self.failures = 0;
+                self.tell_apply(object).await?;
+            }
+            watcher::Event::Delete(object) => {
+                let key = self.key(&object);
+                if self.relist.delete(&key.name) {
+                    self.events.send(Event::Delete(key)).await?;
+                }
+            }
+            watcher::Event::InitDone => {
+                self.failures = 0;
+                for name in self.relist.end() {
+                    let kind = self.kind;
+                    self.events
+                        .send(Event::Delete(ObjectKey { kind, name }))
+                        .await?;
+                }
+                info!(kind = %self.kind, "listed");
+                self.events.send(Event::Synced(self.kind)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An object that cannot be read stays as it was last told.
+    async fn tell_apply(&mut self, object: Parsed) -> Result<(), mpsc::error::SendError<Event>> {
+        let key = self.key(&object);
+        match object {
+            Ok(object) => {
+                self.relist.apply(&key.name);
+                self.events.send(Event::Apply(object)).await
+            }
+            Err(Unreadable { message, .. }) => {
+                error!(object = %key, fault = message, "cannot be read; was it written by a newer version?");
+                self.relist.keep(&key.name);
+                Ok(())
+            }
+        }
+    }
+
+    fn key(&self, object: &Parsed) -> ObjectKey {
+        match object {
+            Ok(object) => object.key(),
+            Err(Unreadable { key, .. }) => ObjectKey::new(self.kind, &key.0, &key.1),
+        }
+    }
+
+    async fn pause(&mut self, fault: &watcher::Error) {
+        let kind = self.kind;
+        if is_missing(fault) {
+            warn!(%kind, "the API server does not know this kind; install the CRDs: kubectl apply -f crds/manifests");
+        } else {
+            warn!(%kind, %fault, "watch failed; will be tried again");
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8));
+        self.failures += 1;
+        tokio::time::sleep(pause.min(MAX_PAUSE)).await;
+    }
+}
+
+/// Watches a kind in every namespace. One object that cannot be read fails alone.
+fn watch<K>(
+    client: &Client,
+    config: Config,
+    object: impl Fn(K) -> Object + Send + 'static,
+) -> BoxedWatch
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let watch = watcher(Api::<DeserializeGuard<K>>::all(client.clone()), config);
+    Box::pin(watch.map_ok(move |event| {
+        map(event, |DeserializeGuard(parsed)| match parsed {
+            Ok(mut it) => {
+                it.meta_mut().managed_fields = None;
+                Ok(object(it))
+            }
+            Err(invalid) => {
+                let name = object_name(&invalid.metadata);
+                Err(Unreadable {
+                    key: (name.namespace, name.name),
+                    message: invalid.error,
+                })
+            }
+        })
+    }))
+}
+
+fn map<A, B>(event: watcher::Event<A>, to: impl FnOnce(A) -> B) -> watcher::Event<B> {
+    match event {
+        watcher::Event::Apply(object) => watcher::Event::Apply(to(object)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(to(object)),
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(to(object)),
+        watcher::Event::InitDone => watcher::Event::InitDone,
+    }
+}
+
+fn secret(secret: Secret) -> Object {
+    Object::Secret(SecretData {
+        name: object_name(&secret.metadata),
+        data: secret_data(secret),
+    })
+}
+
+fn namespace(namespace: PartialObjectMeta<Namespace>) -> Object {
+    let meta = namespace.metadata;
+    Object::Namespace(NamespaceData {
+        name: meta.name.unwrap_or_default(),
+        uid: meta.uid.unwrap_or_default(),
+        labels: meta.labels.unwrap_or_default(),
+    })
+}
+
+/// Whether the API server has no such kind.
+fn is_missing(fault: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause)) =
+        fault
+    else {
+        return false;
+    };
+    matches!(cause, kube::Error::Api(status) if status.code == 404)
+}

@@ -1,0 +1,7 @@
+//! Telling resources what became of them: `Accepted`, `ResolvedRefs`, `Programmed`.
+
+pub mod conditions;
+pub mod programmed;
+pub mod writer;
+
+mod agenda;

@@ -1,0 +1,170 @@
+//! Which objects' statuses are to be looked at, and when. Pure: time is an argument.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::source::ObjectKey;
+
+/// How long a change may wait for data planes before it is told as pending.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
+/// Of the first and of later pauses after a failed write.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// What is to be done; bounded by the objects that there are.
+#[derive(Default)]
+pub(crate) struct Agenda {
+    ready: BTreeSet<ObjectKey>,
+    /// Until when acknowledgements are waited for.
+    grace: HashMap<ObjectKey, Instant>,
+    /// Look again at this time.
+    later: HashMap<ObjectKey, Instant>,
+    failures: HashMap<ObjectKey, u32>,
+}
+
+impl Agenda {
+    /// Adds objects that changed: each has its time of grace anew.
+    pub(crate) fn touched(&mut self, objects: impl IntoIterator<Item = ObjectKey>, now: Instant) {
+        for object in objects {
+            if self.grace.get(&object).is_some_and(|end| *end <= now) {
+                self.grace.remove(&object);
+            }
+            self.ready.insert(object);
+        }
+    }
+
+    /// Adds objects of which data planes had news.
+    pub(crate) fn heard(&mut self, objects: impl IntoIterator<Item = ObjectKey>) {
+        self.ready.extend(objects);
+    }
+
+    /// Takes at most so many objects to look at now.
+    pub(crate) fn take(&mut self, count: usize, now: Instant) -> Vec<ObjectKey> {
+        let due: Vec<ObjectKey> = self
+            .later
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(object, _)| object.clone())
+            .collect();
+        for object in due {
+            self.later.remove(&object);
+            self.ready.insert(object);
+        }
+        let mut taken = Vec::new();
+        while taken.len() < count
+            && let Some(object) = self.ready.pop_first()
+        {
+            taken.push(object);
+        }
+        taken
+    }
+
+    /// Whether [`Agenda::take`] would give something at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// When to look again if nothing happens before.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.later.values().min().copied()
+    }
+
+    /// A data plane lags: `true` if the object shall wait; its time of grace runs from the first call.
+    pub(crate) fn wait(&mut self, object: &ObjectKey, now: Instant) -> bool {
+        let end = *self.grace.entry(object.clone()).or_insert(now + GRACE);
+        let is_waiting = now < end;
+        if is_waiting {
+            self.later.insert(object.clone(), end);
+        }
+        is_waiting
+    }
+
+    /// The status stands as it should, or there is none to write any more.
+    pub(crate) fn settled(&mut self, object: &ObjectKey) {
+        self.later.remove(object);
+        self.failures.remove(object);
+    }
+
+    /// Data planes lag no more.
+    pub(crate) fn arrived(&mut self, object: &ObjectKey) {
+        self.grace.remove(object);
+    }
+
+    /// A write failed: look again after a pause that grows.
+    pub(crate) fn failed(&mut self, object: ObjectKey, now: Instant) {
+        let failures = self.failures.entry(object.clone()).or_default();
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << (*failures).min(5))
+            .min(MAX_PAUSE);
+        *failures += 1;
+        self.later.insert(object, now + pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Kind;
+
+    fn route(name: &str) -> ObjectKey {
+        ObjectKey::new(Kind::AIRoute, "ns", name)
+    }
+
+    #[test]
+    fn a_lagging_object_waits_once_and_is_then_told_as_it_is() {
+        let start = Instant::now();
+        let mut agenda = Agenda::default();
+        agenda.touched([route("a")], start);
+        assert_eq!(agenda.take(8, start), [route("a")]);
+        assert!(agenda.wait(&route("a"), start));
+        assert_eq!(agenda.next(), Some(start + GRACE));
+        assert!(agenda.take(8, start).is_empty());
+        assert_eq!(agenda.take(8, start + GRACE), [route("a")]);
+        assert!(!agenda.wait(&route("a"), start + GRACE));
+    }
+
+    #[test]
+    fn steady_changes_cannot_put_a_status_off_for_ever() {
+        let start = Instant::now();
+        let mut agenda = Agenda::default();
+        assert!(agenda.wait(&route("a"), start));
+        agenda.touched([route("a")], start + GRACE / 2);
+        assert!(!agenda.wait(&route("a"), start + GRACE));
+    }
+
+    #[test]
+    fn a_change_after_the_grace_has_a_grace_of_its_own() {
+        let start = Instant::now();
+        let mut agenda = Agenda::default();
+        assert!(agenda.wait(&route("a"), start));
+        let later = start + 2 * GRACE;
+        assert!(!agenda.wait(&route("a"), later));
+        agenda.touched([route("a")], later);
+        assert!(agenda.wait(&route("a"), later));
+    }
+
+    #[test]
+    fn pauses_after_failed_writes_grow_and_are_bounded() {
+        let start = Instant::now();
+        let mut agenda = Agenda::default();
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            agenda.failed(route("a"), start);
+            pauses.push(agenda.next().map(|at| (at - start).as_secs()));
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30].map(Some));
+        agenda.settled(&route("a"));
+        assert_eq!(agenda.next(), None);
+    }
+
+    #[test]
+    fn no_more_is_taken_than_asked_for() {
+        let now = Instant::now();
+        let mut agenda = Agenda::default();
+        agenda.touched([route("a"), route("b"), route("c")], now);
+        assert_eq!(agenda.take(2, now), [route("a"), route("b")]);
+        assert!(agenda.is_ready());
+    }
+}

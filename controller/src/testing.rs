@@ -1,0 +1,350 @@
+//! Resources in few words, for tests: `route("a", "chat").host("a.test").event()`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Resource;
+use turnpike_crds::ai_provider::{ProviderCredential, ProviderModel, Vendor};
+use turnpike_crds::ai_route::{Allow, AuthenticationMode, BackendRef, RouteMatch, RouteRule};
+use turnpike_crds::common::{Count, Duration, SecretKeyRef, SecretRef};
+use turnpike_crds::consumer::{ApiKey, ConsumerState};
+use turnpike_crds::token_quota::{Limit, NamespaceSelector};
+use turnpike_crds::{
+    AIProvider, AIProviderSpec, AIRoute, AIRouteSpec, Consumer, ConsumerSpec, TokenQuota,
+    TokenQuotaSpec,
+};
+use turnpike_snapshot::credential::{CredentialId, FleetKey, sha256};
+use turnpike_snapshot::name::ObjectName;
+
+use crate::index::{Index, Touched};
+use crate::source::{Event, Kind, NamespaceData, Object, ObjectKey, SecretBytes, SecretData};
+
+/// The namespace that may select others.
+pub(crate) const PLATFORM: &str = "turnpike-system";
+
+/// A key that is long enough.
+pub(crate) const LONG_KEY: &str = "sk-turnpike-0123456789";
+
+/// An empty index under one fleet key.
+pub(crate) fn index() -> Index {
+    Index::new(vec![fleet_key()], PLATFORM)
+}
+
+/// The fleet key of [`index`].
+pub(crate) fn fleet_key() -> FleetKey {
+    FleetKey::new("1", vec![1; 32])
+}
+
+/// The id that an API key has in [`index`].
+pub(crate) fn credential_id(api_key: &str) -> CredentialId {
+    fleet_key().credential_id(&sha256(api_key.as_bytes()))
+}
+
+/// Applies events and gives what all of them touched.
+pub(crate) fn apply(index: &mut Index, events: impl IntoIterator<Item = Event>) -> Touched {
+    let mut touched = Touched::default();
+    for event in events {
+        touched.merge(index.apply(event));
+    }
+    touched
+}
+
+/// An index that has heard these events.
+pub(crate) fn index_of(events: impl IntoIterator<Item = Event>) -> Index {
+    let mut index = index();
+    apply(&mut index, events);
+    index
+}
+
+pub(crate) fn name(namespace: &str, name: &str) -> ObjectName {
+    ObjectName::new(namespace, name)
+}
+
+pub(crate) fn delete(kind: Kind, namespace: &str, name: &str) -> Event {
+    Event::Delete(ObjectKey::new(kind, namespace, name))
+}
+
+/// A resource under construction.
+#[derive(Clone)]
+pub(crate) struct Builder<K>(pub(crate) K);
+
+impl<K: Resource> Builder<K> {
+    /// Sets the creation time.
+    pub(crate) fn created(mut self, second: i64) -> Self {
+        let time = Timestamp::from_second(second).unwrap();
+        self.0.meta_mut().creation_timestamp = Some(Time(time));
+        self
+    }
+
+    pub(crate) fn generation(mut self, generation: i64) -> Self {
+        self.0.meta_mut().generation = Some(generation);
+        self
+    }
+}
+
+/// Turns what was built into what a source tells.
+pub(crate) trait Tell {
+    fn object(self) -> Object;
+
+    fn event(self) -> Event
+    where
+        Self: Sized,
+    {
+        Event::Apply(self.object())
+    }
+}
+
+impl Tell for Builder<AIProvider> {
+    fn object(self) -> Object {
+        Object::Provider(Box::new(self.0))
+    }
+}
+
+impl Tell for Builder<AIRoute> {
+    fn object(self) -> Object {
+        Object::Route(Box::new(self.0))
+    }
+}
+
+impl Tell for Builder<Consumer> {
+    fn object(self) -> Object {
+        Object::Consumer(Box::new(self.0))
+    }
+}
+
+impl Tell for Builder<TokenQuota> {
+    fn object(self) -> Object {
+        Object::Quota(Box::new(self.0))
+    }
+}
+
+/// An Echo provider without keys.
+pub(crate) fn provider(namespace: &str, name: &str) -> Builder<AIProvider> {
+    Builder(AIProvider {
+        metadata: meta(namespace, name),
+        spec: AIProviderSpec {
+            vendor: Some(Vendor::Echo),
+            protocol: None,
+            url: None,
+            credentials: Vec::new(),
+            models: Vec::new(),
+            timeouts: Default::default(),
+        },
+        status: None,
+    })
+}
+
+impl Builder<AIProvider> {
+    /// Adds a credential: one key of a Secret, or all.
+    pub(crate) fn credential(mut self, name: &str, secret: &str, key: Option<&str>) -> Self {
+        self.0.spec.credentials.push(ProviderCredential {
+            name: name.into(),
+            secret_ref: SecretRef {
+                name: secret.into(),
+                key: key.map(str::to_owned),
+            },
+        });
+        self
+    }
+
+    pub(crate) fn model(mut self, name: &str, upstream_model: Option<&str>) -> Self {
+        self.0.spec.models.push(ProviderModel {
+            name: name.into(),
+            upstream_model: upstream_model.map(str::to_owned),
+        });
+        self
+    }
+}
+
+/// A route without hosts and rules.
+pub(crate) fn route(namespace: &str, name: &str) -> Builder<AIRoute> {
+    Builder(AIRoute {
+        metadata: meta(namespace, name),
+        spec: AIRouteSpec {
+            hostnames: Vec::new(),
+            authentication: Default::default(),
+            authorization: Default::default(),
+            max_body_bytes: AIRouteSpec::DEFAULT_MAX_BODY_BYTES,
+            rules: Vec::new(),
+        },
+        status: None,
+    })
+}
+
+impl Builder<AIRoute> {
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        self.0.spec.hostnames.push(host.into());
+        self
+    }
+
+    /// Adds a rule for these models (none: all) with one backend.
+    pub(crate) fn rule(mut self, models: &[&str], backend: &str) -> Self {
+        let matches = match models {
+            [] => Vec::new(),
+            models => vec![RouteMatch {
+                models: strings(models),
+                ..RouteMatch::default()
+            }],
+        };
+        self.0.spec.rules.push(RouteRule {
+            name: None,
+            matches,
+            backend_refs: vec![BackendRef {
+                name: backend.into(),
+                model: None,
+                weight: 1,
+            }],
+        });
+        self
+    }
+
+    pub(crate) fn allow(mut self, groups: &[&str], models: &[&str]) -> Self {
+        self.0.spec.authorization.allow.push(Allow {
+            names: Vec::new(),
+            groups: strings(groups),
+            models: strings(models),
+        });
+        self
+    }
+
+    pub(crate) fn anonymous(mut self, consumer: &str) -> Self {
+        self.0.spec.authentication.mode = AuthenticationMode::Optional;
+        self.0.spec.authentication.anonymous_consumer = Some(consumer.into());
+        self
+    }
+}
+
+/// A consumer without keys.
+pub(crate) fn consumer(namespace: &str, name: &str) -> Builder<Consumer> {
+    Builder(Consumer {
+        metadata: meta(namespace, name),
+        spec: ConsumerSpec {
+            groups: Vec::new(),
+            api_keys: Vec::new(),
+            state: ConsumerState::Active,
+        },
+        status: None,
+    })
+}
+
+impl Builder<Consumer> {
+    pub(crate) fn groups(mut self, groups: &[&str]) -> Self {
+        self.0.spec.groups = strings(groups);
+        self
+    }
+
+    /// Adds a key by its digest.
+    pub(crate) fn key(mut self, api_key: &str) -> Self {
+        let digest = sha256(api_key.as_bytes());
+        let hex = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.0.spec.api_keys.push(ApiKey {
+            name: format!("key-{}", self.0.spec.api_keys.len()),
+            sha256: Some(hex),
+            secret_ref: None,
+            not_after: None,
+        });
+        self
+    }
+
+    /// Adds a key that a Secret holds.
+    pub(crate) fn secret_key(mut self, secret: &str, key: &str) -> Self {
+        self.0.spec.api_keys.push(ApiKey {
+            name: format!("key-{}", self.0.spec.api_keys.len()),
+            sha256: None,
+            secret_ref: Some(SecretKeyRef {
+                name: secret.into(),
+                key: key.into(),
+            }),
+            not_after: None,
+        });
+        self
+    }
+
+    /// Lets the newest key end at this second.
+    pub(crate) fn not_after(mut self, second: i64) -> Self {
+        let time = Time(Timestamp::from_second(second).unwrap());
+        self.0.spec.api_keys.last_mut().unwrap().not_after = Some(time);
+        self
+    }
+
+    pub(crate) fn suspended(mut self) -> Self {
+        self.0.spec.state = ConsumerState::Suspended;
+        self
+    }
+}
+
+/// A quota of 1000 tokens a minute for each consumer.
+pub(crate) fn quota(namespace: &str, name: &str) -> Builder<TokenQuota> {
+    Builder(TokenQuota {
+        metadata: meta(namespace, name),
+        spec: TokenQuotaSpec {
+            selector: Default::default(),
+            per: vec![turnpike_crds::token_quota::CounterPer::Consumer],
+            limits: vec![Limit {
+                name: "minute".into(),
+                tokens: Some(Count(1000)),
+                requests: None,
+                window: Duration(std::time::Duration::from_secs(60)),
+            }],
+            on_exceeded: None,
+            on_store_failure: Default::default(),
+        },
+        status: None,
+    })
+}
+
+impl Builder<TokenQuota> {
+    pub(crate) fn tokens(mut self, tokens: u64) -> Self {
+        self.0.spec.limits[0].tokens = Some(Count(tokens));
+        self
+    }
+
+    pub(crate) fn models(mut self, models: &[&str]) -> Self {
+        self.0.spec.selector.models = strings(models);
+        self
+    }
+
+    /// Selects namespaces by a label.
+    pub(crate) fn namespaces(mut self, label: &str, value: &str) -> Self {
+        let match_labels = BTreeMap::from([(label.to_owned(), value.to_owned())]);
+        self.0.spec.selector.namespaces = Some(NamespaceSelector { match_labels });
+        self
+    }
+}
+
+/// A Secret with these values.
+pub(crate) fn secret(namespace: &str, secret: &str, values: &[(&str, &str)]) -> Event {
+    let values = values.iter();
+    Event::Apply(Object::Secret(SecretData {
+        name: name(namespace, secret),
+        data: values
+            .map(|(key, value)| ((*key).to_owned(), SecretBytes::new(*value)))
+            .collect(),
+    }))
+}
+
+/// A Namespace with a uid and perhaps a label.
+pub(crate) fn namespace(name: &str, uid: &str, labels: &[(&str, &str)]) -> Event {
+    let labels = labels.iter();
+    Event::Apply(Object::Namespace(NamespaceData {
+        name: name.into(),
+        uid: uid.into(),
+        labels: labels
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+    }))
+}
+
+pub(crate) fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn meta(namespace: &str, name: &str) -> ObjectMeta {
+    ObjectMeta {
+        namespace: Some(namespace.into()),
+        name: Some(name.into()),
+        generation: Some(1),
+        ..ObjectMeta::default()
+    }
+}

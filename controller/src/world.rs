@@ -1,0 +1,140 @@
+//! The controller's shared state: one index, written by one task, read by many.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use turnpike_crds::Status;
+use turnpike_snapshot::credential::FleetKey;
+use turnpike_snapshot::{Name, Snapshot};
+
+use crate::compile;
+use crate::index::{Index, Touched};
+use crate::serve::{Hub, View};
+use crate::source::{Event, ObjectKey};
+
+/// Events that are applied under one lock; readers get in between.
+const MAX_BATCH: usize = 128;
+
+/// The index and who must hear of its changes.
+pub struct World {
+    index: RwLock<Index>,
+    hub: Hub,
+    synced: watch::Sender<bool>,
+    /// `None` until somebody listens. Bounded by the objects that there are.
+    touched: Mutex<Option<BTreeSet<ObjectKey>>>,
+    wake: Notify,
+}
+
+impl World {
+    /// Puts an index where tasks can share it; the hub hears of the names it touches.
+    pub fn new(index: Index, hub: Hub) -> Self {
+        Self {
+            synced: watch::Sender::new(index.is_synced()),
+            index: RwLock::new(index),
+            hub,
+            touched: Mutex::new(None),
+            wake: Notify::new(),
+        }
+    }
+
+    /// Applies what a source tells until it has no more to tell or shutdown comes.
+    pub async fn follow(
+        self: Arc<Self>,
+        mut events: mpsc::Receiver<Event>,
+        shutdown: CancellationToken,
+    ) {
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        loop {
+            let count = tokio::select! {
+                () = shutdown.cancelled() => return,
+                count = events.recv_many(&mut batch, MAX_BATCH) => count,
+            };
+            if count == 0 {
+                return;
+            }
+            self.apply(batch.drain(..));
+        }
+    }
+
+    /// Applies events and tells everyone whom they concern. For one writer.
+    pub fn apply(&self, events: impl IntoIterator<Item = Event>) {
+        let mut touched = Touched::default();
+        let is_synced = {
+            let mut index = self.index.write();
+            for event in events {
+                touched.merge(index.apply(event));
+            }
+            index.is_synced()
+        };
+        // Names first: whoever looks at a touched object then sees its names lag.
+        self.hub.publish(touched.names);
+        self.touch(touched.objects);
+        self.synced
+            .send_if_modified(|synced| std::mem::replace(synced, is_synced) != is_synced);
+    }
+
+    /// Reads the index. The lock is held meanwhile, so keep it short.
+    pub fn read<R>(&self, read: impl FnOnce(&Index) -> R) -> R {
+        read(&self.index.read())
+    }
+
+    /// Wakes when every kind has been listed once.
+    pub fn synced(&self) -> watch::Receiver<bool> {
+        self.synced.subscribe()
+    }
+
+    /// Starts to collect the objects that are touched, from all that there are. One listener.
+    pub fn collect_touched(&self) {
+        let all = self.read(|index| index.keys_with_status().collect::<BTreeSet<_>>());
+        self.touched.lock().get_or_insert_default().extend(all);
+        self.wake.notify_one();
+    }
+
+    /// Waits for touched objects and takes all there are. Safe to cancel.
+    pub async fn next_touched(&self) -> BTreeSet<ObjectKey> {
+        loop {
+            let taken = self.touched.lock().as_mut().map(std::mem::take);
+            if let Some(taken) = taken.filter(|taken| !taken.is_empty()) {
+                return taken;
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// Remembers a status that was just written.
+    pub fn record_status(&self, object: &ObjectKey, status: Status) {
+        self.index.write().record_status(object, status);
+    }
+
+    /// Where data planes meet names.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    fn touch(&self, objects: BTreeSet<ObjectKey>) {
+        if objects.is_empty() {
+            return;
+        }
+        if let Some(touched) = self.touched.lock().as_mut() {
+            touched.extend(objects);
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl View for World {
+    fn snapshot(&self, name: &Name) -> Option<Snapshot> {
+        compile::snapshot(&self.index.read(), name)
+    }
+
+    fn is_synced(&self) -> bool {
+        self.index.read().is_synced()
+    }
+
+    fn fleet_keys(&self) -> Vec<FleetKey> {
+        self.index.read().fleet_keys().to_vec()
+    }
+}
