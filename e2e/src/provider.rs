@@ -89,8 +89,8 @@ struct Shared {
 impl Provider {
     /// Starts a good one.
     pub async fn start() -> Result<Self> {
-        let address = free_address()?;
-        let listener = TcpListener::bind(address).await?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(Behaviour::GOOD),
             received: Mutex::default(),

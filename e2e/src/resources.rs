@@ -39,7 +39,7 @@ spec:
   protocol: {protocol}
   url: {url}{credentials}
   models: [{{name: {model}}}]
-  timeouts: {{connect: 2s, firstToken: 2s, idle: 2s, total: 60s}}
+  timeouts: {{connect: 2s, firstToken: 2s, idle: 2s, total: 10s}}
 "
     )
 }
