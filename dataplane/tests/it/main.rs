@@ -8,6 +8,9 @@
 mod quota_redis;
 mod quota_server;
 mod request_answers;
+mod request_faults;
 mod request_gateway;
+mod request_hangup;
 mod request_provider;
+mod request_refusals;
 mod request_world;
