@@ -158,6 +158,11 @@ impl AccessLog {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
+
+    /// Gives that count to whoever shows it; holding it does not keep the log open.
+    pub fn dropped_count(&self) -> Arc<AtomicU64> {
+        self.dropped.clone()
+    }
 }
 
 impl Writer {

@@ -61,14 +61,19 @@ pub struct Config {
     pub load_timeout: Duration,
     /// How long open requests may take to finish once told to stop.
     pub drain: Duration,
+    /// Names this data plane to people, in the controller's logs and status.
+    pub name: String,
 }
 
-impl From<&Flags> for Config {
-    fn from(flags: &Flags) -> Self {
-        Self {
+impl Flags {
+    /// Says what they mean, for a data plane of this name.
+    pub fn into_config(self, name: String) -> Config {
+        let flags = self;
+        Config {
+            name,
             listen: flags.listen,
             admin: flags.admin,
-            redis: flags.redis.clone(),
+            redis: flags.redis,
             load_timeout: flags.load_timeout,
             drain: flags.drain,
         }

@@ -23,6 +23,7 @@ mod tables;
 pub mod view;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -60,6 +61,17 @@ struct Inner {
     outgoing: Notify,
     link: link::LinkState,
     load_timeout: Duration,
+    applied: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What was done with changes since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Put into force.
+    pub applied: u64,
+    /// Not put into force; what was held stayed.
+    pub refused: u64,
 }
 
 impl Store {
@@ -76,6 +88,8 @@ impl Store {
             outgoing: Notify::new(),
             link: link::LinkState::new(link),
             load_timeout,
+            applied: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         }))
     }
 
@@ -97,5 +111,13 @@ impl Store {
     /// Counts what is known.
     pub fn census(&self) -> Census {
         self.0.book.lock().census()
+    }
+
+    /// Counts what was done.
+    pub fn activity(&self) -> Activity {
+        Activity {
+            applied: self.0.applied.load(Ordering::Relaxed),
+            refused: self.0.refused.load(Ordering::Relaxed),
+        }
     }
 }

@@ -20,6 +20,7 @@ use super::error::{RequestError, Result};
 use super::relay::{self, Answer, Clocks, HeldStream};
 use super::settle::{Account, Spent};
 use super::transform;
+use crate::metrics::UpstreamFault;
 use crate::store::view::{RuleView, UpstreamView};
 use crate::upstream::{AnswerBody, PiecesBody, Pool, SendError, echo};
 
@@ -46,7 +47,9 @@ pub struct Attempted {
 /// Cancel-safe: dropped, the provider is cancelled; the account knows how far it got.
 pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> Result<Attempted> {
     let candidate = choose(order.rule, order.model, &mut rand::rng())?;
-    let upstream = candidate.upstream()?;
+    let upstream = candidate
+        .upstream()
+        .inspect_err(|_| account.upstream_fault(UpstreamFault::Unavailable))?;
     let mut clocks = Clocks::start(upstream.timeouts);
     let target = Target {
         protocol: upstream.protocol,
@@ -159,7 +162,7 @@ async fn send(
     let connected = clocks
         .within(sending.connected(upstream.timeouts.connect))
         .await?;
-    connected.map_err(|error| unreachable(&error))?;
+    connected.map_err(|error| unreachable(&error, account))?;
     account.spent(Spent::Taken);
     if is_streaming {
         clocks.await_first_token();
@@ -169,15 +172,16 @@ async fn send(
         if error.is_unsent() {
             account.spent(Spent::Unsent);
         }
-        unreachable(&error)
+        unreachable(&error, account)
     })?;
     Ok(response.map(AnswerBody::Http))
 }
 
-fn unreachable(error: &SendError) -> RequestError {
+fn unreachable(error: &SendError, account: &Account) -> RequestError {
     match error {
         SendError::ConnectTimeout(after) => RequestError::timeout("connect", *after),
         SendError::Connect(_) => {
+            account.upstream_fault(UpstreamFault::Unreachable);
             let message = error.to_string();
             RequestError::upstream(StatusCode::BAD_GATEWAY, "provider_unreachable", message)
         }
@@ -201,6 +205,7 @@ async fn refusal(
     let body = relay::read_error(body, clocks).await;
     let said = turnpike_protocol::classify(upstream.protocol, parts.status.as_u16(), &body);
     let class = said.class;
+    account.upstream_fault(class.into());
     let error = RequestError::from(said);
     let after = parts.headers.get(RETRY_AFTER);
     match after.and_then(|value| retry_after::parse(value, SystemTime::now())) {

@@ -7,7 +7,7 @@
 mod tokens;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::request::Parts;
@@ -19,6 +19,7 @@ use super::request_id::RequestId;
 use crate::access_log::{End, Models, Record, Tokens};
 use crate::arrival::Arrival;
 use crate::gateway::Gateway;
+use crate::metrics::{InFlight, Metrics, OperationLabel, UpstreamFault};
 use crate::quota::{Output, Ticket};
 use tokens::Known;
 
@@ -37,6 +38,7 @@ pub struct Account {
     usage: Option<Usage>,
     output_bytes: u64,
     end: Option<End>,
+    _open: InFlight,
 }
 
 /// How far a request got with a provider, which decides what it may have cost.
@@ -85,6 +87,7 @@ impl Account {
             error: None,
         };
         Self {
+            _open: gateway.metrics.begin(),
             gateway: gateway.clone(),
             id,
             arrived: arrival.at,
@@ -134,6 +137,11 @@ impl Account {
     /// Notes bytes handed to the client's connection.
     pub fn handed(&mut self, bytes: usize) {
         self.note(|record| record.bytes_out += bytes as u64);
+    }
+
+    /// Counts an attempt that failed.
+    pub fn upstream_fault(&self, fault: UpstreamFault) {
+        self.gateway.metrics.upstream_fault(fault);
     }
 
     /// Notes the status that the client is told.
@@ -202,6 +210,34 @@ impl Account {
     }
 }
 
+/// What the metrics are told of a request that has ended.
+fn measure(metrics: &Metrics, record: &Record, duration: Duration) {
+    let operation = OperationLabel::named(record.operation);
+    metrics.finished(operation, record.status, duration);
+    if let Some(first_token) = record.first_token_ms {
+        metrics.first_token(operation, Duration::from_millis(first_token));
+    }
+    if let Some(tokens) = record.tokens {
+        let usage = Usage {
+            input: Some(tokens.input),
+            cached_input: tokens.cached,
+            output: Some(tokens.output),
+            reasoning: tokens.reasoning,
+            ..Usage::default()
+        };
+        metrics.tokens(&usage, tokens.estimated);
+    }
+    let fault = match record.end {
+        End::Timeout(_) => Some(UpstreamFault::Timeout),
+        End::ProviderCut => Some(UpstreamFault::Cut),
+        End::ProviderFault => Some(UpstreamFault::Garbage),
+        End::Complete | End::ClientGone | End::Error | End::Panic => None,
+    };
+    if let Some(fault) = fault {
+        metrics.upstream_fault(fault);
+    }
+}
+
 impl Drop for Account {
     fn drop(&mut self) {
         let Some(mut record) = self.record.take() else {
@@ -216,6 +252,7 @@ impl Drop for Account {
         record.tokens = tokens;
         record.end = end;
         record.duration_ms = millis(self.arrived);
+        measure(&self.gateway.metrics, &record, self.arrived.elapsed());
         self.gateway.access_log.record(record);
     }
 }

@@ -5,6 +5,7 @@
 //! only when all that it needs stands.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use turnpike_snapshot::convert::ConvertError;
 use turnpike_snapshot::credential::FleetKey;
@@ -12,7 +13,7 @@ use turnpike_snapshot::domain::Domain;
 use turnpike_snapshot::{Name, Snapshot, Version};
 
 use super::Store;
-use super::book::{Book, Restated, Settled};
+use super::book::{Book, Outgoing, Restated, Settled};
 use super::slot::Slot;
 use super::tables::{CredentialKey, DomainSlot, Known, Tables};
 use super::view::{
@@ -47,6 +48,7 @@ pub(crate) struct Refusal {
 impl Store {
     /// Puts a unit into force; what is refused leaves the form before it standing.
     pub(crate) fn apply(&self, unit: Vec<Change>) -> Vec<Refusal> {
+        let changes = unit.len() as u64;
         let mut book = self.0.book.lock();
         let mut applying = Applying {
             tables: &self.0.tables,
@@ -56,7 +58,13 @@ impl Store {
         for change in unit {
             applying.apply(change);
         }
-        applying.finish()
+        let refusals = applying.finish();
+        let refused = refusals.len() as u64;
+        self.0
+            .applied
+            .fetch_add(changes - refused, Ordering::Relaxed);
+        self.0.refused.fetch_add(refused, Ordering::Relaxed);
+        refusals
     }
 
     /// Takes the controller's fleet keys; what was asked under others is forgotten.
@@ -85,6 +93,15 @@ impl Store {
 
     pub(crate) fn restate(&self) -> Restated {
         self.0.book.lock().restate()
+    }
+
+    pub(crate) fn take_outgoing(&self, max: usize) -> Outgoing {
+        self.0.book.lock().take_outgoing(max)
+    }
+
+    /// Waits until there may be something to say. Cancel-safe; for one task alone.
+    pub(crate) async fn outgoing(&self) {
+        self.0.outgoing.notified().await;
     }
 }
 

@@ -282,10 +282,6 @@ impl Book {
 
 /// What is said upward.
 impl Book {
-    pub(crate) fn has_outgoing(&self) -> bool {
-        !self.outbox.is_empty()
-    }
-
     /// Takes what is to be said on this stream, at most `max` names.
     pub(crate) fn take_outgoing(&mut self, max: usize) -> Outgoing {
         self.outbox.take(max)

@@ -1,4 +1,13 @@
 //! Asks controllers for what requests need, and takes what they send.
+//!
+//! One task keeps one stream open to one controller, the next one after each
+//! failure, and says on each new stream what is held, so that nothing comes twice.
+//! While no stream is open, what is loaded goes on.
+
+mod backoff;
+mod connect;
+mod message;
+mod session;
 
 use std::io;
 use std::pin::Pin;
@@ -6,7 +15,15 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use http::Uri;
+use rand::RngExt;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::backoff::Backoff;
+use self::session::SessionError;
+use super::{Link, Store};
 
 /// Where snapshots come from.
 #[derive(Clone)]
@@ -27,3 +44,54 @@ pub type BoxIo = Pin<Box<dyn Io>>;
 pub trait Io: AsyncRead + AsyncWrite + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
+
+/// A stream that lasted this long was sound: the next try begins with the shortest pause again.
+const STEADY: Duration = Duration::from_secs(5);
+
+/// Fills the store until `stop`; `name` tells people which data plane this is.
+pub async fn run(store: Store, controllers: Controllers, name: String, stop: CancellationToken) {
+    let mut link = Reconnecting {
+        targets: connect::targets(&controllers),
+        store,
+        name,
+        backoff: Backoff::default(),
+    };
+    stop.run_until_cancelled(link.keep_open()).await;
+}
+
+struct Reconnecting {
+    targets: Vec<connect::Target>,
+    store: Store,
+    name: String,
+    backoff: Backoff,
+}
+
+impl Reconnecting {
+    async fn keep_open(&mut self) {
+        // Data planes that start together spread over the controllers.
+        let start = rand::rng().random_range(0..self.targets.len().max(1));
+        let targets = self.targets.clone();
+        for target in targets.iter().cycle().skip(start) {
+            let began = Instant::now();
+            let Err(error) = self.hold_stream(target).await;
+            self.store.0.link.set(Link::Down, Instant::now());
+            warn!(controller = %target, %error, "snapshot stream ended");
+            if began.elapsed() >= STEADY {
+                self.backoff.reset();
+            }
+            let pause = self.backoff.next(&mut rand::rng());
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn hold_stream(
+        &self,
+        target: &connect::Target,
+    ) -> Result<std::convert::Infallible, SessionError> {
+        let hello = message::hello(&self.name);
+        let session = session::open(&self.store, target, hello).await?;
+        self.store.0.link.set(Link::Up, Instant::now());
+        info!(controller = %target, "snapshot stream open");
+        session.run().await
+    }
+}

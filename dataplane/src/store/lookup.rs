@@ -71,9 +71,9 @@ impl Store {
             let answer = self.ask_credential(realm, digest, deadline).await?;
             let is_same = Arc::ptr_eq(&keys, &self.0.fleet_keys.load());
             match answer {
-                Some(answer) => return answer,
-                None if is_same => return Err(FetchError::Unavailable),
-                None => {}
+                Some(Ok(credential)) => return Ok(credential),
+                answer if is_same => return answer.unwrap_or(Err(FetchError::Unavailable)),
+                _ => {}
             }
         }
     }

@@ -48,10 +48,6 @@ impl<K: Clone + Eq + Hash> Oldest<K> {
         self.places.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
     pub(crate) fn clear(&mut self) {
         self.order.clear();
         self.places.clear();
@@ -76,6 +72,6 @@ mod tests {
             (set.pop(), set.pop(), set.pop()),
             (Some("a"), Some("c"), None)
         );
-        assert!(set.is_empty());
+        assert_eq!(set.len(), 0);
     }
 }

@@ -14,3 +14,8 @@ mod request_hangup;
 mod request_provider;
 mod request_refusals;
 mod request_world;
+mod store_controller;
+mod store_link;
+mod store_load;
+mod store_run;
+mod store_snapshots;

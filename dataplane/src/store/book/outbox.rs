@@ -32,10 +32,6 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.subscribe.is_empty() && self.unsubscribe.is_empty()
-    }
-
     pub(crate) fn clear(&mut self) {
         self.subscribe.clear();
         self.unsubscribe.clear();
