@@ -1,7 +1,7 @@
 //! One exchange with a provider: a request encoded for it, and the plan by which its answer is decoded.
 //!
 //! Same protocol on both sides: the bytes pass, spliced where they must change. Different protocols:
-//! parsed into [`crate::message`], written anew; what cannot be carried is refused by name.
+//! parsed into the message model, written anew; what cannot be carried is refused by name.
 
 mod decode;
 mod stream;

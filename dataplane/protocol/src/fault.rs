@@ -1,7 +1,7 @@
 //! What can go wrong in an exchange: a request that cannot be carried, an answer that is none, a stream
 //! that breaks off.
 
-use crate::error::ProviderError;
+use crate::error::{FaultClass, ProviderError};
 
 /// A request that cannot be carried to this provider: 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,4 +48,27 @@ pub enum StreamFault {
     /// The provider said in the stream that it failed.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+}
+
+impl BadReply {
+    /// What may be done about it: an answer that is none may be whole the next time.
+    pub fn class(&self) -> FaultClass {
+        match self {
+            BadReply::Provider(error) => error.class,
+            BadReply::NotJson(_) | BadReply::Missing(_) => FaultClass::Transient,
+        }
+    }
+}
+
+impl StreamFault {
+    /// What may be done about it, as long as the stream is not committed.
+    pub fn class(&self) -> FaultClass {
+        match self {
+            StreamFault::Provider(error) => error.class,
+            StreamFault::EventTooLong { .. }
+            | StreamFault::NotAnEventStream
+            | StreamFault::Malformed(_)
+            | StreamFault::Cut => FaultClass::Transient,
+        }
+    }
 }

@@ -12,6 +12,8 @@ pub mod echo;
 pub mod error;
 pub mod exchange;
 pub mod fault;
+mod gate;
+mod hash;
 pub mod head;
 mod json;
 mod message;

@@ -226,7 +226,8 @@ async fn a_body_over_the_routes_bound_is_413_and_names_the_knob() {
     world.domain.routes.push(second);
     let gateway = TestGateway::start(world).await;
     let padded = |model: &str, length: usize| {
-        let rest = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"x"}}],"x":""}}"#);
+        let rest =
+            format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"x"}}],"x":""}}"#);
         rest.replace(
             r#""x":"""#,
             &format!(r#""x":"{}""#, "y".repeat(length - rest.len())),

@@ -11,6 +11,7 @@ use crate::anthropic::response::finish;
 use crate::anthropic::usage::Parts;
 use crate::error::classify_in_stream;
 use crate::fault::StreamFault;
+use crate::gate::Gate;
 use crate::json::Object;
 use crate::message::{Delta, Emit, Finish};
 use crate::sse::{self, Framer, Step};
@@ -22,17 +23,12 @@ use block::Block;
 const MAX_EVENT: usize = 16 << 20;
 /// An honest answer has a handful of blocks open at a time (one, in fact).
 const MAX_OPEN_BLOCKS: usize = 128;
-/// A body that is no event stream is kept up to here, to find the error in it.
-const SNIFF_LIMIT: usize = 64 << 10;
-
 /// Decodes one stream.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     framer: Framer,
     message: Message,
-    /// The body if it began like JSON instead of an event stream.
-    foreign: Option<Vec<u8>>,
-    is_fresh: bool,
+    gate: Gate,
 }
 
 impl Default for Decoder {
@@ -40,26 +36,17 @@ impl Default for Decoder {
         Decoder {
             framer: Framer::new(MAX_EVENT),
             message: Message::default(),
-            foreign: None,
-            is_fresh: true,
+            gate: Gate::default(),
         }
     }
 }
 
 impl Decoder {
     pub(crate) fn push(&mut self, chunk: &[u8], emitter: &mut dyn Emit) -> Result<(), StreamFault> {
-        if self.is_fresh {
-            self.sniff(chunk)?;
-        }
-        if let Some(body) = &mut self.foreign {
-            let room = SNIFF_LIMIT.saturating_sub(body.len());
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            return if room <= chunk.len() {
-                Err(StreamFault::NotAnEventStream)
-            } else {
-                Ok(())
-            };
-        }
+        let Some(start) = self.gate.admit(chunk)? else {
+            return Ok(());
+        };
+        let chunk = &chunk[start..];
         let mut at = 0;
         while !self.message.is_ended {
             match self.framer.next(chunk, at) {
@@ -79,14 +66,7 @@ impl Decoder {
     }
 
     pub(crate) fn finish(&mut self, emitter: &mut dyn Emit) -> Result<(), StreamFault> {
-        if let Some(body) = &self.foreign {
-            return Err(match Object::parse(body) {
-                Ok(object) if object.raw("error").is_some() => {
-                    StreamFault::Provider(classify_in_stream(WireProtocol::Anthropic, body))
-                }
-                _ => StreamFault::NotAnEventStream,
-            });
-        }
+        self.gate.finish(WireProtocol::Anthropic)?;
         // Some servers leave out the last blank line. A torn event is no JSON and says nothing.
         if !self.message.is_ended {
             self.message.event(self.framer.unfinished(), emitter)?;
@@ -108,17 +88,6 @@ impl Decoder {
 
     pub(crate) fn response_model(&self) -> Option<&str> {
         self.message.model.as_deref()
-    }
-
-    fn sniff(&mut self, chunk: &[u8]) -> Result<(), StreamFault> {
-        match chunk.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            None => return Ok(()),
-            Some(b'<') => return Err(StreamFault::NotAnEventStream),
-            Some(b'{' | b'[' | b'"') => self.foreign = Some(Vec::new()),
-            Some(_) => {}
-        }
-        self.is_fresh = false;
-        Ok(())
     }
 }
 

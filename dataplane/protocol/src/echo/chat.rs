@@ -1,10 +1,11 @@
 //! Chat completions of the echo model.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::ask::{Directive, prompt, text_of};
 use super::{BadRequest, EchoReply, EchoStep, apply, bad_request, whole_json, words};
-use bytes::Bytes;
+use crate::hash::fnv1a;
 
 /// Answers have no date of their own: equal requests get equal bytes.
 const CREATED: u64 = 1_700_000_000;
@@ -74,7 +75,7 @@ pub(super) fn answer(request: &Value) -> Result<EchoReply, BadRequest> {
         .sum();
     let id = format!(
         "chatcmpl-echo-{:016x}",
-        super::embed::hash(request.to_string().as_bytes())
+        fnv1a(request.to_string().as_bytes())
     );
     let saying = Saying {
         model,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::ask::Directive;
 use super::{BadRequest, EchoReply, apply, bad_request, whole_json, words};
+use crate::hash::fnv1a;
 
 const DEFAULT_DIMENSIONS: u64 = 8;
 const MAX_DIMENSIONS: u64 = 4096;
@@ -87,15 +88,8 @@ fn tokens(input: &Value) -> usize {
     }
 }
 
-/// FNV-1a.
-pub(super) fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
 fn vector(seed: &[u8], dimensions: u64) -> Vec<f32> {
-    let seed = hash(seed);
+    let seed = fnv1a(seed);
     let component = |index: u64| {
         // SplitMix64 spreads neighbouring seeds; 24 bits fill an f32's fraction.
         let mut z = seed.wrapping_add((index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));

@@ -37,7 +37,8 @@ impl ReplyPlan {
             WireProtocol::OpenAI => {
                 let usage = object
                     .object("usage")
-                    .map(|usage| openai::usage::read(&usage));
+                    .map(|usage| openai::usage::read(&usage))
+                    .filter(|usage| !usage.is_empty());
                 let response_model = object.str("model").map(String::from);
                 let finish_reason = openai::response::finish_reason(&object);
                 Ok(Decoded {

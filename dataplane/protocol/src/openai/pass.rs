@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use crate::error::classify_in_stream;
 use crate::fault::StreamFault;
+use crate::gate::Gate;
 use crate::json::{self, Object};
 use crate::openai;
 use crate::sse::{self, Framer, Step};
@@ -28,9 +29,6 @@ use crate::vendor::WireProtocol;
 const SCAN_LIMIT: usize = 1 << 20;
 /// An unfinished event is held up to here. A usage chunk has a few hundred bytes.
 const HOLD_LIMIT: usize = 64 << 10;
-/// A body that is no event stream is read up to here, to find the error in it.
-const SNIFF_LIMIT: usize = 64 << 10;
-
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 /// `content`, `reasoning_content`, `reasoning`, `arguments`, `refusal`: the names whose strings count
@@ -57,20 +55,16 @@ pub(crate) struct PassThrough {
     is_flowing: bool,
     /// Whether the last event went to the client; its late LF follows it.
     kept_last: bool,
+    gate: Gate,
     state: State,
     seen: Seen,
 }
 
+/// Whether `[DONE]` has passed; only the LF of its last line end may still follow.
 #[derive(Debug, PartialEq, Eq)]
 enum State {
-    /// Nothing but white space has come.
-    Fresh,
-    /// An event stream.
-    Events,
-    /// Something else, kept to be judged at the end.
-    Foreign(Vec<u8>),
-    /// `[DONE]` has passed.
-    Done,
+    Open,
+    Done { may_owe_lf: bool },
 }
 
 /// What the stream has told so far.
@@ -98,51 +92,46 @@ impl PassThrough {
             held_len: 0,
             is_flowing: false,
             kept_last: true,
-            state: State::Fresh,
+            gate: Gate::default(),
+            state: State::Open,
             seen: Seen::default(),
         }
     }
 
     pub(crate) fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
-        if self.state == State::Fresh {
-            self.sniff(&chunk)?;
+        if chunk.is_empty() {
+            return Ok(());
         }
-        match &mut self.state {
-            State::Events => self.push_events(chunk, out),
-            State::Foreign(body) => {
-                let room = SNIFF_LIMIT.saturating_sub(body.len());
-                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if room <= chunk.len() {
-                    Err(StreamFault::NotAnEventStream)
-                } else {
-                    Ok(())
-                }
+        if let State::Done { may_owe_lf } = &mut self.state {
+            if std::mem::take(may_owe_lf)
+                && let Step::Rest { end } = self.framer.next(&chunk, 0)
+            {
+                out.push(chunk.slice(..end));
             }
-            State::Fresh | State::Done => Ok(()),
+            return Ok(());
+        }
+        match self.gate.admit(&chunk)? {
+            Some(start) => self.push_events(chunk.slice(start..), out),
+            None => Ok(()),
         }
     }
 
     pub(crate) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
-        match &self.state {
-            State::Done => Ok(()),
-            State::Fresh => Err(StreamFault::Cut),
-            State::Foreign(body) => Err(judge_foreign(body)),
-            State::Events => {
-                // Some servers leave out the last blank line.
-                let is_done =
-                    sse::fields(self.framer.unfinished()).data.as_deref() == Some(b"[DONE]");
-                if !is_done {
-                    return Err(StreamFault::Cut);
-                }
-                self.release(out);
-                self.state = State::Done;
-                Ok(())
-            }
+        if self.is_complete() {
+            return Ok(());
         }
+        self.gate.finish(WireProtocol::OpenAI)?;
+        // Some servers leave out the last blank line.
+        if sse::fields(self.framer.unfinished()).data.as_deref() != Some(b"[DONE]") {
+            return Err(StreamFault::Cut);
+        }
+        self.release(out);
+        self.state = State::Done { may_owe_lf: false };
+        Ok(())
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.state == State::Done
+        matches!(self.state, State::Done { .. })
     }
 
     pub(crate) fn is_committed(&self) -> bool {
@@ -164,18 +153,6 @@ impl PassThrough {
     /// Whether half an event is already with the client.
     pub(crate) fn is_mid_event(&self) -> bool {
         self.is_flowing
-    }
-
-    /// Tells an event stream from a JSON body or a page by its first byte.
-    fn sniff(&mut self, chunk: &[u8]) -> Result<(), StreamFault> {
-        match chunk.iter().find(|byte| !byte.is_ascii_whitespace()) {
-            // Blank lines before the first event are dropped with this chunk.
-            None => {}
-            Some(b'<') => return Err(StreamFault::NotAnEventStream),
-            Some(b'{' | b'[' | b'"') => self.state = State::Foreign(Vec::new()),
-            Some(_) => self.state = State::Events,
-        }
-        Ok(())
     }
 
     fn push_events(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
@@ -212,7 +189,9 @@ impl PassThrough {
             at = end;
             if verdict == Verdict::Done {
                 push_slice(out, &chunk, start, at);
-                self.state = State::Done;
+                self.state = State::Done {
+                    may_owe_lf: end == chunk.len(),
+                };
                 return Ok(());
             }
         }
@@ -248,15 +227,6 @@ impl PassThrough {
 fn push_slice(out: &mut Vec<Bytes>, chunk: &Bytes, start: usize, end: usize) {
     if start < end {
         out.push(chunk.slice(start..end));
-    }
-}
-
-fn judge_foreign(body: &[u8]) -> StreamFault {
-    match Object::parse(body) {
-        Ok(object) if object.raw("error").is_some() => {
-            StreamFault::Provider(classify_in_stream(WireProtocol::OpenAI, body))
-        }
-        _ => StreamFault::NotAnEventStream,
     }
 }
 
@@ -299,9 +269,10 @@ impl Seen {
         }
         let choices = chunk.array("choices").unwrap_or_default();
         if let Some(usage) = chunk.object("usage") {
-            self.usage
-                .get_or_insert_default()
-                .merge(openai::usage::read(&usage));
+            let usage = openai::usage::read(&usage);
+            if !usage.is_empty() {
+                self.usage.get_or_insert_default().merge(usage);
+            }
             if choices.is_empty() && !keep_usage_chunk {
                 return Ok(Verdict::Drop);
             }

@@ -1,11 +1,11 @@
 //! Content blocks of the Messages API.
 
 use std::borrow::Cow;
-use std::hash::Hasher;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::hash::fnv1a;
 use crate::message::{Part, Source, TextPart};
 
 #[derive(Serialize)]
@@ -117,24 +117,7 @@ fn tool_id(id: &str) -> Cow<'_, str> {
         .chars()
         .map(|c| if is_fine(c) { c } else { '_' })
         .collect();
-    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
-    hasher.write(id.as_bytes());
-    Cow::Owned(format!("{plain}_{:08x}", hasher.finish() as u32))
-}
-
-/// FNV-1a: the same on every replica and in every version, unlike the standard library's hasher.
-struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
+    Cow::Owned(format!("{plain}_{:08x}", fnv1a(id.as_bytes()) as u32))
 }
 
 #[cfg(test)]

@@ -78,7 +78,14 @@ fn assistant<'a>(
     dropped: &mut Vec<String>,
 ) -> Result<Vec<Part<'a>>, Unsupported> {
     let mut parts = Vec::new();
-    for (_, block) in message.array("thinking_blocks")?.unwrap_or_default() {
+    for (path, block) in message.array("thinking_blocks")?.unwrap_or_default() {
+        let kind = Members::open(path.clone(), block)?.required_string("type")?;
+        if kind != "thinking" && kind != "redacted_thinking" {
+            return Err(unsupported(
+                path.at("type"),
+                "must be \"thinking\" or \"redacted_thinking\"",
+            ));
+        }
         parts.push(Part::Thinking(block));
     }
     // Reasoning told as text cannot be replayed (it is unsigned) and is not expected back.
