@@ -77,7 +77,7 @@ async fn live(
     let domain = find_domain(gateway, arrival.host.as_ref()).await?;
     account.note(|record| record.namespace = Some(domain.namespace.clone()));
     let operation = operation::recognise(&parts.method, parts.uri.path())?;
-    account.note(|record| record.operation = Some(operation.as_str()));
+    account.asks(&operation);
     let now = jiff::Timestamp::now().as_second();
     let caller = authenticate(&gateway.store, &domain, &parts.headers, now).await?;
     note_caller(account, &caller);
@@ -256,7 +256,7 @@ fn dropped_fields(dropped: &[String]) -> Option<HeaderValue> {
 fn refuse(error: RequestError, mut account: Account) -> Response<ResponseBody> {
     let end = error.end();
     account.answered(error.status());
-    account.failed(error.code());
+    account.failed(&error);
     let id = account.id().text.clone();
     let response = error.into_response(ClientProtocol::OpenAI, &id);
     response.map(|body| ResponseBody::ending(body, account, end))

@@ -8,8 +8,11 @@
 mod quota_redis;
 mod quota_server;
 mod request_answers;
+mod request_faults;
 mod request_gateway;
+mod request_hangup;
 mod request_provider;
+mod request_refusals;
 mod request_world;
 mod store_controller;
 mod store_link;

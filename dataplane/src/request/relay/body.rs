@@ -189,7 +189,7 @@ impl Stream {
     /// Ends the stream with an error in the client's protocol, and no end mark.
     fn fail(&mut self, error: &RequestError) {
         if let Some(account) = &mut self.account {
-            account.failed(error.code());
+            account.failed(error);
             let event = self.held.reply.error_event(&error.body(&account.id().text));
             self.held.append(event);
         }
