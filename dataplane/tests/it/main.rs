@@ -13,6 +13,7 @@ mod request_faults;
 mod request_gateway;
 mod request_hangup;
 mod request_provider;
+mod request_quota_down;
 mod request_refusals;
 mod request_secrets;
 mod request_wire;
