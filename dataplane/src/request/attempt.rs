@@ -98,7 +98,7 @@ pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> R
     let answer = if reply.is_streaming() {
         let held = HeldStream::open(response.into_body(), &reply, clocks).await?;
         account.first_token();
-        Answer::Stream(held)
+        Answer::Stream(Box::new(held))
     } else {
         Answer::Whole(relay::read_whole(response.into_body(), &reply, &mut clocks).await?)
     };

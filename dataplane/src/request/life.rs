@@ -261,3 +261,19 @@ fn refuse(error: RequestError, mut account: Account) -> Response<ResponseBody> {
     let response = error.into_response(ClientProtocol::OpenAI, &id);
     response.map(|body| ResponseBody::ending(body, account, end))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each open request costs this much beside its buffers; a step that grows it should box.
+    #[test]
+    fn a_request_in_flight_stays_small() {
+        let size = size_of_future::<&'static Arc<Gateway>, _, _, _>(serve);
+        assert!(size <= 8 * 1024, "{size} bytes");
+    }
+}

@@ -29,7 +29,7 @@ pub enum Answer {
     /// Complete.
     Whole(Decoded),
     /// Its first content has come, the rest is on its way.
-    Stream(HeldStream),
+    Stream(Box<HeldStream>),
 }
 
 /// Makes the client's answer; the account goes with its body.

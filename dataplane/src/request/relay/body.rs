@@ -42,7 +42,7 @@ struct Ending {
 }
 
 struct Stream {
-    held: HeldStream,
+    held: Box<HeldStream>,
     /// Taken when settled.
     account: Option<Account>,
     state: State,
@@ -81,7 +81,7 @@ impl ResponseBody {
     }
 
     /// A stream; dropping it half-way cancels the provider's.
-    pub fn stream(held: HeldStream, account: Account) -> Self {
+    pub fn stream(held: Box<HeldStream>, account: Account) -> Self {
         Self(Kind::Stream(Box::new(Stream {
             held,
             account: Some(account),
