@@ -110,27 +110,30 @@ async fn serve(flags: Flags) -> anyhow::Result<()> {
     let (controller, dialer) = Controller::from_directory(&flags.files, PLATFORM_NAMESPACE)?;
     let world = controller.world();
     let data_plane = DataPlane::bind(config(&flags)).await?;
-    let (listen, admin) = (data_plane.listen_address(), data_plane.admin_address());
 
     // Outlives the data plane's drain: open requests may still need a credential.
     let stop_controller = CancellationToken::new();
     let mut controller = tokio::spawn(controller.run(stop_controller.clone()));
-    let serving = data_plane.run(controllers(dialer), shutdown.clone());
-    tokio::pin!(serving);
-    let mut greeted = std::pin::pin!(greet(&flags, &world, listen, admin));
-    let mut is_greeted = false;
-    let mut signals = std::pin::pin!(signalled(shutdown.clone()));
-    let ended = loop {
-        tokio::select! {
-            greeting = &mut greeted, if !is_greeted => {
-                is_greeted = true;
-                greeting?;
-            }
-            ended = &mut serving => break ended,
-            ended = &mut controller => {
-                return ended.context("the controller")?.and(Err(anyhow!("the controller ended")));
-            }
-            () = &mut signals => break Ok(()),
+    let serving = async {
+        world
+            .synced()
+            .wait_for(|synced| *synced)
+            .await
+            .context("reading the directory")?;
+        greet(
+            &flags,
+            &world,
+            data_plane.listen_address(),
+            data_plane.admin_address(),
+        )?;
+        data_plane.run(controllers(dialer), shutdown.clone()).await
+    };
+    let ended = tokio::select! {
+        ended = serving => ended,
+        () = signalled(shutdown.clone()) => Ok(()),
+        ended = &mut controller => {
+            ended.context("the controller")??;
+            return Err(anyhow!("the controller ended"));
         }
     };
     stop_controller.cancel();
@@ -176,18 +179,13 @@ async fn signalled(shutdown: CancellationToken) {
     next().await;
 }
 
-/// Says what is served, once everything in the directory is known.
-async fn greet(
+/// Says what is served.
+fn greet(
     flags: &Flags,
     world: &World,
     listen: SocketAddr,
     admin: SocketAddr,
 ) -> anyhow::Result<()> {
-    world
-        .synced()
-        .wait_for(|synced| *synced)
-        .await
-        .context("reading the directory")?;
     let faults = directory::check(&flags.files, PLATFORM_NAMESPACE)?.len();
     let hosts: Vec<String> = world.read(|index| index.hosts().map(str::to_owned).collect());
     let notes = fs::read_to_string(flags.files.join(NOTES)).ok();

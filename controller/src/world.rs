@@ -130,6 +130,14 @@ impl View for World {
         compile::snapshot(&self.index.read(), name)
     }
 
+    fn exists(&self, name: &Name) -> bool {
+        let index = self.index.read();
+        match name {
+            Name::Domain(host) => index.hosts.owner(host).is_some(),
+            name => compile::snapshot(&index, name).is_some(),
+        }
+    }
+
     fn is_synced(&self) -> bool {
         self.index.read().is_synced()
     }

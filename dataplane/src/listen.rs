@@ -10,14 +10,18 @@ mod connection;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use http::Request;
+use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::arrival::Arrival;
 use crate::gateway::Gateway;
+use crate::request::life;
 
 /// After accept failed for want of something (file descriptors, memory), that
 /// long passes before the next try, instead of spinning.
@@ -88,13 +92,15 @@ impl Open {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, %remote, "nodelay not set");
         }
-        let serve = connection::serve(
-            stream,
-            remote,
-            self.gateway.clone(),
-            self.draining.clone(),
-            self.cut.clone(),
-        );
+        let gateway = self.gateway.clone();
+        let answer = move |request: Request<Incoming>| {
+            let gateway = gateway.clone();
+            async move {
+                let arrival = Arrival::of(&request, remote, Instant::now());
+                life::serve(&gateway, arrival, request).await
+            }
+        };
+        let serve = connection::serve(stream, answer, self.draining.clone(), self.cut.clone());
         self.connections.spawn(serve);
     }
 

@@ -87,10 +87,8 @@ impl Directory {
         let gone = gone.filter(|key| !self.held.contains_key(key));
         load.events.extend(gone.map(Event::Delete));
         for (key, file) in kept {
-            if !self.held.contains_key(&key) {
-                load.kept.push(key.clone());
-                self.held.insert(key, file);
-            }
+            load.kept.push(key.clone());
+            self.held.insert(key, file);
         }
         load
     }
@@ -212,12 +210,10 @@ fn read(admission: &Admission, root: &Path) -> Reading {
         }
         for (place, object) in parsed.objects {
             let key = object.key();
-            match reading.objects.insert(key.clone(), (place.clone(), object)) {
-                Some((first, _)) => doubles
-                    .entry(key)
-                    .or_insert_with(|| vec![first])
-                    .push(place),
-                None => {}
+            let before = reading.objects.insert(key.clone(), (place.clone(), object));
+            if let Some((first, _)) = before {
+                let places = doubles.entry(key).or_insert_with(|| vec![first]);
+                places.push(place);
             }
         }
     }

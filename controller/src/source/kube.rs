@@ -5,10 +5,10 @@
 //! never tells that an object is gone: only a complete list does ([`Relist`]).
 
 use std::fmt::Debug;
-use std::pin::pin;
 use std::time::Duration;
 
-use futures::{Stream, TryStreamExt};
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use turnpike_crds::CREDENTIAL_LABEL;
+use turnpike_snapshot::name::ObjectName;
 
 use crate::source::relist::Relist;
 use crate::source::{
@@ -34,6 +35,8 @@ const WATCH_SECONDS: u32 = 60;
 /// Between tries; short, since someone may just be installing the CRDs.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// Tries between two complaints that the CRDs are missing: about a minute.
+const TELL_EVERY: u32 = 12;
 
 /// Starts a watch for each kind, until shutdown or until nobody takes the events.
 ///
@@ -88,12 +91,12 @@ pub fn spawn(
 }
 
 type Parsed = Result<Object, Unreadable>;
-type BoxedWatch = futures::stream::BoxStream<'static, watcher::Result<watcher::Event<Parsed>>>;
+type BoxedWatch = BoxStream<'static, watcher::Result<watcher::Event<Parsed>>>;
 
 /// An object that this build's types cannot hold; written by another version.
 #[derive(Debug)]
 struct Unreadable {
-    key: (String, String),
+    name: ObjectName,
     message: String,
 }
 
@@ -107,11 +110,7 @@ struct Follower {
 
 impl Follower {
     /// Ends when nobody takes the events any more.
-    async fn follow(
-        mut self,
-        watch: impl Stream<Item = watcher::Result<watcher::Event<Parsed>>> + Send,
-    ) {
-        let mut watch = pin!(watch);
+    async fn follow(mut self, mut watch: BoxedWatch) {
         loop {
             let told = match watch.try_next().await {
                 Ok(Some(event)) => self.tell(event).await,
@@ -177,16 +176,23 @@ impl Follower {
     fn key(&self, object: &Parsed) -> ObjectKey {
         match object {
             Ok(object) => object.key(),
-            Err(Unreadable { key, .. }) => ObjectKey::new(self.kind, &key.0, &key.1),
+            Err(Unreadable { name, .. }) => ObjectKey {
+                kind: self.kind,
+                name: name.clone(),
+            },
         }
     }
 
     async fn pause(&mut self, fault: &watcher::Error) {
         let kind = self.kind;
-        if is_missing(fault) {
-            warn!(%kind, "the API server does not know this kind; install the CRDs: kubectl apply -f crds/manifests");
-        } else {
+        if is_expired(fault) {
+            // The API server is there; it only asks for a new list.
+            self.failures = self.failures.min(1);
+            info!(%kind, "the watch is too far behind; listing anew");
+        } else if !is_missing(fault) {
             warn!(%kind, %fault, "watch failed; will be tried again");
+        } else if self.failures.is_multiple_of(TELL_EVERY) {
+            warn!(%kind, "the API server does not know this kind; install the CRDs: kubectl apply -f crds/manifests");
         }
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(8));
         self.failures += 1;
@@ -210,13 +216,10 @@ where
                 it.meta_mut().managed_fields = None;
                 Ok(object(it))
             }
-            Err(invalid) => {
-                let name = object_name(&invalid.metadata);
-                Err(Unreadable {
-                    key: (name.namespace, name.name),
-                    message: invalid.error,
-                })
-            }
+            Err(invalid) => Err(Unreadable {
+                name: object_name(&invalid.metadata),
+                message: invalid.error,
+            }),
         })
     }))
 }
@@ -247,6 +250,11 @@ fn namespace(namespace: PartialObjectMeta<Namespace>) -> Object {
     })
 }
 
+/// Whether the watch's place is no longer known: 410 Gone.
+fn is_expired(fault: &watcher::Error) -> bool {
+    matches!(fault, watcher::Error::WatchError(status) if status.code == 410)
+}
+
 /// Whether the API server has no such kind.
 fn is_missing(fault: &watcher::Error) -> bool {
     let (watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause)) =
@@ -256,3 +264,6 @@ fn is_missing(fault: &watcher::Error) -> bool {
     };
     matches!(cause, kube::Error::Api(status) if status.code == 404)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,27 +1,31 @@
 //! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use http::Request;
+use http::{Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::arrival::Arrival;
-use crate::gateway::Gateway;
-use crate::request::life;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A client that takes longer to send a request's head is let go: slow heads
-/// are an attack or a broken network.
+/// A client that has not sent the head of a first request by then is let go: it
+/// attacks, or its network is broken.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// From an answer to the head of the next request on HTTP/1.1. hyper has one
+/// timer for a quiet connection and a slow head. Load balancers keep quiet
+/// connections for 60 s, Go's client for 90 s: were they closed here first, requests
+/// on the way would be lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
 /// More than any SDK or proxy chain sends.
 const MAX_HEADERS: usize = 128;
 /// Bytes of a request's head, in both versions.
@@ -40,35 +44,47 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Serves a connection until it ends, is drained, or is cut.
-pub(super) async fn serve(
-    stream: TcpStream,
-    remote: SocketAddr,
-    gateway: Arc<Gateway>,
+pub(super) async fn serve<I, A, F, B>(
+    io: I,
+    answer: A,
     draining: CancellationToken,
     cut: CancellationToken,
-) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let gateway = gateway.clone();
-        async move {
-            let arrival = Arrival::of(&request, remote, Instant::now());
-            Ok::<_, Infallible>(life::serve(&gateway, arrival, request).await)
-        }
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let asked = has_asked.clone();
+    let service = service_fn(move |request| {
+        asked.store(true, Ordering::Relaxed);
+        let answering = answer(request);
+        async move { Ok::<_, Infallible>(answering.await) }
     });
     let server = server();
-    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = cut.cancelled() => return,
-        () = draining.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection => ended,
-                () = cut.cancelled() => return,
+    let mut connection = pin!(server.serve_connection(TokioIo::new(io), service));
+    let mut first_head = pin!(tokio::time::sleep(HEADER_TIMEOUT));
+    let mut awaits_first_head = true;
+    let mut is_draining = false;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = cut.cancelled() => return,
+            () = draining.cancelled(), if !is_draining => {
+                is_draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = first_head.as_mut(), if awaits_first_head => {
+                awaits_first_head = false;
+                if !has_asked.load(Ordering::Relaxed) {
+                    return;
+                }
             }
         }
     };
     if let Err(error) = ended {
-        debug!(%remote, %error, "connection ended with an error");
+        debug!(%error, "connection ended with an error");
     }
 }
 
@@ -77,7 +93,7 @@ fn server() -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(IDLE_TIMEOUT)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES);
     builder
@@ -93,3 +109,6 @@ fn server() -> Builder<TokioExecutor> {
         .keep_alive_timeout(PING_TIMEOUT);
     builder
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,9 +47,7 @@ pub struct Attempted {
 /// Cancel-safe: dropped, the provider is cancelled; the account knows how far it got.
 pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> Result<Attempted> {
     let candidate = choose(order.rule, order.model, &mut rand::rng())?;
-    let upstream = candidate
-        .upstream()
-        .inspect_err(|_| account.upstream_fault(UpstreamFault::Unavailable))?;
+    let upstream = candidate.upstream()?;
     let mut clocks = Clocks::start(upstream.timeouts);
     let target = Target {
         protocol: upstream.protocol,
@@ -100,7 +98,7 @@ pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> R
     let answer = if reply.is_streaming() {
         let held = HeldStream::open(response.into_body(), &reply, clocks).await?;
         account.first_token();
-        Answer::Stream(held)
+        Answer::Stream(Box::new(held))
     } else {
         Answer::Whole(relay::read_whole(response.into_body(), &reply, &mut clocks).await?)
     };
@@ -129,7 +127,8 @@ fn write_head(
         .base_url
         .as_ref()
         .and_then(|base| base.join(path).ok());
-    *request.uri_mut() = uri.ok_or_else(|| choose::unavailable("it has no usable URL"))?;
+    *request.uri_mut() =
+        uri.ok_or_else(|| RequestError::provider_unavailable("it has no usable URL"))?;
     *request.method_mut() = Method::POST;
     let id = &account.id().header;
     *request.headers_mut() =
@@ -162,7 +161,7 @@ async fn send(
     let connected = clocks
         .within(sending.connected(upstream.timeouts.connect))
         .await?;
-    connected.map_err(|error| unreachable(&error, account))?;
+    connected.map_err(|error| unreachable(&error))?;
     account.spent(Spent::Taken);
     if is_streaming {
         clocks.await_first_token();
@@ -172,23 +171,24 @@ async fn send(
         if error.is_unsent() {
             account.spent(Spent::Unsent);
         }
-        unreachable(&error, account)
+        unreachable(&error)
     })?;
     Ok(response.map(AnswerBody::Http))
 }
 
-fn unreachable(error: &SendError, account: &Account) -> RequestError {
+fn unreachable(error: &SendError) -> RequestError {
     match error {
         SendError::ConnectTimeout(after) => RequestError::timeout("connect", *after),
         SendError::Connect(_) => {
-            account.upstream_fault(UpstreamFault::Unreachable);
             let message = error.to_string();
-            RequestError::upstream(StatusCode::BAD_GATEWAY, "provider_unreachable", message)
+            let fault = UpstreamFault::Unreachable;
+            let status = StatusCode::BAD_GATEWAY;
+            RequestError::upstream(fault, status, "provider_unreachable", message)
         }
         SendError::Broken => {
             let message = error.to_string();
-            RequestError::upstream(StatusCode::BAD_GATEWAY, "provider_connection_lost", message)
-                .ended(crate::access_log::End::ProviderCut)
+            let (fault, status) = (UpstreamFault::Cut, StatusCode::BAD_GATEWAY);
+            RequestError::upstream(fault, status, "provider_connection_lost", message)
         }
     }
 }
@@ -205,7 +205,6 @@ async fn refusal(
     let body = relay::read_error(body, clocks).await;
     let said = turnpike_protocol::classify(upstream.protocol, parts.status.as_u16(), &body);
     let class = said.class;
-    account.upstream_fault(class.into());
     let error = RequestError::from(said);
     let after = parts.headers.get(RETRY_AFTER);
     match after.and_then(|value| retry_after::parse(value, SystemTime::now())) {
@@ -219,9 +218,7 @@ async fn refusal(
 /// A provider that compresses although it was asked not to cannot be read.
 fn refuse_encoded(headers: &HeaderMap) -> Result<()> {
     match headers.get(CONTENT_ENCODING) {
-        Some(encoding) if encoding != "identity" => Err(RequestError::upstream(
-            StatusCode::BAD_GATEWAY,
-            "provider_bad_answer",
+        Some(encoding) if encoding != "identity" => Err(relay::bad_answer(
             "the provider compressed its answer although it was asked not to",
         )),
         _ => Ok(()),

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use turnpike_protocol::{ClientProtocol, ErrorBody, ErrorKind, FaultClass, ProviderError};
 
 use crate::access_log::End;
+use crate::metrics::UpstreamFault;
 
 /// Tells every answer apart, ours and the provider's.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,6 +32,7 @@ pub struct RequestError(Box<Facts>);
 struct Facts {
     source: Source,
     class: Option<FaultClass>,
+    fault: Option<UpstreamFault>,
     end: End,
     status: StatusCode,
     kind: ErrorKind,
@@ -59,6 +61,7 @@ impl RequestError {
         Self(Box::new(Facts {
             source: Source::Gateway,
             class: None,
+            fault: None,
             end: End::Error,
             status,
             kind: ErrorKind::of_status(status.as_u16()),
@@ -71,6 +74,7 @@ impl RequestError {
 
     /// An error on the way to a provider or back, which another attempt might not meet.
     pub fn upstream(
+        fault: UpstreamFault,
         status: StatusCode,
         code: &'static str,
         message: impl Into<Cow<'static, str>>,
@@ -78,6 +82,21 @@ impl RequestError {
         let mut error = Self::new(status, code, message);
         error.0.source = Source::Provider;
         error.0.class = Some(FaultClass::Transient);
+        error.0.fault = Some(fault);
+        error.0.end = match fault {
+            UpstreamFault::Cut => End::ProviderCut,
+            UpstreamFault::Garbage => End::ProviderFault,
+            _ => End::Error,
+        };
+        error
+    }
+
+    /// The provider cannot be asked at all, for this reason.
+    pub fn provider_unavailable(reason: &str) -> Self {
+        let message = format!("the provider of this model cannot be used: {reason}");
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let mut error = Self::new(status, "provider_unavailable", message);
+        error.0.fault = Some(UpstreamFault::Unavailable);
         error
     }
 
@@ -95,7 +114,8 @@ impl RequestError {
     /// The provider did not answer within a timeout of this name.
     pub fn timeout(name: &'static str, after: Duration) -> Self {
         let message = format!("the provider did not answer in time: {name} timeout {after:?}");
-        let mut error = Self::upstream(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message);
+        let (fault, status) = (UpstreamFault::Timeout, StatusCode::GATEWAY_TIMEOUT);
+        let mut error = Self::upstream(fault, status, "upstream_timeout", message);
         error.0.end = End::Timeout(name);
         error
     }
@@ -160,6 +180,11 @@ impl RequestError {
         self.0.class
     }
 
+    /// What is counted of it; `None`: no provider was at fault.
+    pub fn upstream_fault(&self) -> Option<UpstreamFault> {
+        self.0.fault
+    }
+
     /// Writes the error as a client's protocol has it.
     pub fn body(&self, request_id: &str) -> ErrorBody {
         ErrorBody {
@@ -214,6 +239,7 @@ impl From<ProviderError> for RequestError {
         Self(Box::new(Facts {
             source: Source::Provider,
             class: Some(said.class),
+            fault: Some(said.class.into()),
             end: End::Error,
             status: StatusCode::from_u16(said.client_status).unwrap_or(StatusCode::BAD_GATEWAY),
             kind: said.kind,

@@ -77,7 +77,7 @@ async fn live(
     let domain = find_domain(gateway, arrival.host.as_ref()).await?;
     account.note(|record| record.namespace = Some(domain.namespace.clone()));
     let operation = operation::recognise(&parts.method, parts.uri.path())?;
-    account.note(|record| record.operation = Some(operation.as_str()));
+    account.asks(&operation);
     let now = jiff::Timestamp::now().as_second();
     let caller = authenticate(&gateway.store, &domain, &parts.headers, now).await?;
     note_caller(account, &caller);
@@ -256,8 +256,24 @@ fn dropped_fields(dropped: &[String]) -> Option<HeaderValue> {
 fn refuse(error: RequestError, mut account: Account) -> Response<ResponseBody> {
     let end = error.end();
     account.answered(error.status());
-    account.failed(error.code());
+    account.failed(&error);
     let id = account.id().text.clone();
     let response = error.into_response(ClientProtocol::OpenAI, &id);
     response.map(|body| ResponseBody::ending(body, account, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each open request costs this much beside its buffers; a step that grows it should box.
+    #[test]
+    fn a_request_in_flight_stays_small() {
+        let size = size_of_future::<&'static Arc<Gateway>, _, _, _>(serve);
+        assert!(size <= 8 * 1024, "{size} bytes");
+    }
 }

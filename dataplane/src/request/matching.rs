@@ -128,3 +128,32 @@ pub fn model_not_found(model: &str) -> RequestError {
     )
     .param("model")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_covers_whole_segments() {
+        let prefix = |text: &str| PathMatch::Prefix(text.into());
+        for (wanted, path, expected) in [
+            (prefix("/v1"), "/v1", true),
+            (prefix("/v1"), "/v1/x", true),
+            (prefix("/v1"), "/v1x", false),
+            (prefix("/v1/"), "/v1/x", true),
+            (prefix("/v1/"), "/v1", true),
+            (prefix("/"), "/anything", true),
+            (prefix("/V1"), "/v1", false),
+            (PathMatch::Exact("/v1/x".into()), "/v1/x", true),
+            (PathMatch::Exact("/v1/x".into()), "/v1/x/", false),
+        ] {
+            assert_eq!(path_matches(&wanted, path), expected, "{wanted:?} {path}");
+        }
+    }
+
+    #[test]
+    fn a_models_name_in_an_error_is_cut_short() {
+        let error = model_not_found(&"ü".repeat(10_000));
+        assert!(error.body("r").message.len() < 700);
+    }
+}

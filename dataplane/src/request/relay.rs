@@ -17,7 +17,7 @@ use turnpike_protocol::Decoded;
 pub use body::{BodyError, ResponseBody};
 pub use clocks::Clocks;
 pub use held::HeldStream;
-pub use whole::{read_error, read_whole};
+pub use whole::{bad_answer, read_error, read_whole};
 
 use super::settle::Account;
 
@@ -29,7 +29,7 @@ pub enum Answer {
     /// Complete.
     Whole(Decoded),
     /// Its first content has come, the rest is on its way.
-    Stream(HeldStream),
+    Stream(Box<HeldStream>),
 }
 
 /// Makes the client's answer; the account goes with its body.

@@ -13,13 +13,14 @@ use http::StatusCode;
 use http::request::Parts;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use turnpike_protocol::Usage;
+use turnpike_protocol::{Operation, Usage};
 
+use super::error::RequestError;
 use super::request_id::RequestId;
 use crate::access_log::{End, Models, Record, Tokens};
 use crate::arrival::Arrival;
 use crate::gateway::Gateway;
-use crate::metrics::{InFlight, Metrics, OperationLabel, UpstreamFault};
+use crate::metrics::{InFlight, OperationLabel};
 use crate::quota::{Output, Ticket};
 use tokens::Known;
 
@@ -37,6 +38,9 @@ pub struct Account {
     spent: Spent,
     usage: Option<Usage>,
     output_bytes: u64,
+    operation: OperationLabel,
+    /// What was really reached, if the client had been told another status before.
+    failed: Option<StatusCode>,
     end: Option<End>,
     _open: InFlight,
 }
@@ -87,7 +91,6 @@ impl Account {
             error: None,
         };
         Self {
-            _open: gateway.metrics.begin(),
             gateway: gateway.clone(),
             id,
             arrived: arrival.at,
@@ -96,13 +99,22 @@ impl Account {
             spent: Spent::Unsent,
             usage: None,
             output_bytes: 0,
+            operation: OperationLabel::Unknown,
+            failed: None,
             end: None,
+            _open: gateway.metrics.begin(),
         }
     }
 
     /// The request's id.
     pub fn id(&self) -> &RequestId {
         &self.id
+    }
+
+    /// Notes what is asked for.
+    pub fn asks(&mut self, operation: &Operation) {
+        self.operation = OperationLabel::named(Some(operation.as_str()));
+        self.note(|record| record.operation = Some(operation.as_str()));
     }
 
     /// Notes facts for the log.
@@ -130,8 +142,9 @@ impl Account {
 
     /// Notes that the first content has come.
     pub fn first_token(&mut self) {
-        let elapsed = millis(self.arrived);
-        self.note(|record| record.first_token_ms = Some(elapsed));
+        let elapsed = self.arrived.elapsed();
+        self.gateway.metrics.first_token(self.operation, elapsed);
+        self.note(|record| record.first_token_ms = Some(millis(elapsed)));
     }
 
     /// Notes bytes handed to the client's connection.
@@ -139,19 +152,18 @@ impl Account {
         self.note(|record| record.bytes_out += bytes as u64);
     }
 
-    /// Counts an attempt that failed.
-    pub fn upstream_fault(&self, fault: UpstreamFault) {
-        self.gateway.metrics.upstream_fault(fault);
-    }
-
     /// Notes the status that the client is told.
     pub fn answered(&mut self, status: StatusCode) {
         self.note(|record| record.status = status.as_u16());
     }
 
-    /// Notes the code of the error that the client is told.
-    pub fn failed(&mut self, code: &str) {
-        self.note(|record| record.error = Some(code.into()));
+    /// Notes the error that the client is told.
+    pub fn failed(&mut self, error: &RequestError) {
+        self.failed = Some(error.status());
+        self.note(|record| record.error = Some(error.code().into()));
+        if let Some(fault) = error.upstream_fault() {
+            self.gateway.metrics.upstream_fault(fault);
+        }
     }
 
     /// Settles: the request has ended in this way.
@@ -178,7 +190,7 @@ impl Account {
         Some(tokens::count(Known {
             usage: self.usage,
             is_whole: end == End::Complete,
-            makes_output: record.operation != Some("Embeddings"),
+            makes_output: self.operation != OperationLabel::Embeddings,
             input_estimate: weigh(record.bytes_in),
             output_estimate: weigh(self.output_bytes),
         }))
@@ -208,33 +220,26 @@ impl Account {
             self.gateway.settling.spawn_on(settle, &runtime);
         }
     }
-}
 
-/// What the metrics are told of a request that has ended.
-fn measure(metrics: &Metrics, record: &Record, duration: Duration) {
-    let operation = OperationLabel::named(record.operation);
-    metrics.finished(operation, record.status, duration);
-    if let Some(first_token) = record.first_token_ms {
-        metrics.first_token(operation, Duration::from_millis(first_token));
-    }
-    if let Some(tokens) = record.tokens {
-        let usage = Usage {
-            input: Some(tokens.input),
-            cached_input: tokens.cached,
-            output: Some(tokens.output),
-            reasoning: tokens.reasoning,
-            ..Usage::default()
+    fn count(&self, status: u16, tokens: Option<Tokens>, end: End) {
+        let metrics = &self.gateway.metrics;
+        let reached = match (end, self.failed) {
+            (End::ClientGone, _) => CLIENT_CLOSED_REQUEST,
+            (End::Panic, _) => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+            (_, Some(failed)) => failed.as_u16(),
+            (_, None) => status,
         };
-        metrics.tokens(&usage, tokens.estimated);
-    }
-    let fault = match record.end {
-        End::Timeout(_) => Some(UpstreamFault::Timeout),
-        End::ProviderCut => Some(UpstreamFault::Cut),
-        End::ProviderFault => Some(UpstreamFault::Garbage),
-        End::Complete | End::ClientGone | End::Error | End::Panic => None,
-    };
-    if let Some(fault) = fault {
-        metrics.upstream_fault(fault);
+        metrics.finished(self.operation, reached, self.arrived.elapsed());
+        if let Some(tokens) = tokens {
+            let usage = Usage {
+                input: Some(tokens.input),
+                cached_input: tokens.cached,
+                cache_write: None,
+                output: Some(tokens.output),
+                reasoning: tokens.reasoning,
+            };
+            metrics.tokens(&usage, tokens.estimated);
+        }
     }
 }
 
@@ -249,14 +254,14 @@ impl Drop for Account {
         if end == End::Complete {
             self.learn(&record);
         }
+        self.count(record.status, tokens, end);
         record.tokens = tokens;
         record.end = end;
-        record.duration_ms = millis(self.arrived);
-        measure(&self.gateway.metrics, &record, self.arrived.elapsed());
+        record.duration_ms = millis(self.arrived.elapsed());
         self.gateway.access_log.record(record);
     }
 }
 
-fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+fn millis(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

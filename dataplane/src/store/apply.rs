@@ -1,24 +1,20 @@
 //! Puts what a controller sent into force.
 //!
 //! A unit is applied in its own order, dependencies first, under one lock and
-//! without an await in between; a name that requests look up by becomes visible
-//! only when all that it needs stands.
+//! without an await in between.
+
+mod put;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use turnpike_snapshot::convert::ConvertError;
 use turnpike_snapshot::credential::FleetKey;
-use turnpike_snapshot::domain::Domain;
 use turnpike_snapshot::{Name, Snapshot, Version};
 
 use super::Store;
 use super::book::{Book, Outgoing, Restated, Settled};
-use super::slot::Slot;
-use super::tables::{CredentialKey, DomainSlot, Known, Tables};
-use super::view::{
-    CompileError, CredentialView, DomainView, FleetView, ProviderView, QuotaView, TenantView,
-};
+use super::tables::{Gone, Tables};
 
 /// One change of a unit.
 #[derive(Clone, Debug)]
@@ -158,152 +154,6 @@ impl Applying<'_> {
         }
     }
 
-    fn put(
-        &mut self,
-        name: &Name,
-        version: Version,
-        snapshot: &Snapshot,
-    ) -> Result<(), CompileError> {
-        if self.is_in_force(name, version) {
-            return Ok(());
-        }
-        let tables = self.tables;
-        match (name, snapshot) {
-            (Name::Domain(host), Snapshot::Domain(domain)) if is_wildcard(host) => {
-                self.put_wildcard(host, domain)?;
-            }
-            (Name::Domain(host), Snapshot::Domain(domain)) => {
-                return self.put_domain(host, name, version, domain);
-            }
-            (Name::Domain(host), Snapshot::Alias(wildcard)) => {
-                return self.put_alias(host, name, version, wildcard);
-            }
-            (Name::Credential { realm, id }, Snapshot::Credential(credential)) => {
-                let view = CredentialView {
-                    consumer: tables.consumers.slot(&credential.consumer),
-                    not_after: credential.not_after,
-                };
-                let key = CredentialKey {
-                    realm: realm.clone(),
-                    id: *id,
-                };
-                tables
-                    .credentials
-                    .pin()
-                    .insert(key, Known::Held(Arc::new(view)));
-                self.settle(name, Settled::Held, Some(version));
-                return Ok(());
-            }
-            (Name::Provider(object), Snapshot::Provider(provider)) => {
-                let view = ProviderView::compile(provider)?;
-                tables.providers.slot(object).store(Some(Arc::new(view)));
-            }
-            (Name::Consumer(object), Snapshot::Consumer(consumer)) => {
-                tables
-                    .consumers
-                    .slot(object)
-                    .store(Some(Arc::new(consumer.clone())));
-            }
-            (Name::Quota(object), Snapshot::Quota(quota)) => {
-                let view = QuotaView::compile(object, quota)?;
-                tables.quotas.slot(object).store(Some(Arc::new(view)));
-            }
-            (Name::Tenant(namespace), Snapshot::Tenant(tenant)) => {
-                let view = TenantView::compile(tenant, tables)?;
-                tables.tenants.slot(namespace).store(Some(Arc::new(view)));
-            }
-            (Name::Fleet, Snapshot::Fleet(fleet)) => {
-                let view = FleetView::compile(fleet, tables)?;
-                tables.fleet.store(Some(Arc::new(view)));
-            }
-            // `convert::read` lets no other pair through.
-            _ => return Err(CompileError::WrongKind),
-        }
-        self.book.hold(name, version);
-        Ok(())
-    }
-
-    fn is_in_force(&self, name: &Name, version: Version) -> bool {
-        // An alias is put anew: its wildcard's slot may be another one.
-        self.book.holds(name, version)
-            || self.book.settled(name) == Some((Settled::Held, Some(version)))
-    }
-
-    fn put_domain(
-        &mut self,
-        host: &str,
-        name: &Name,
-        version: Version,
-        domain: &Domain,
-    ) -> Result<(), CompileError> {
-        let view = Arc::new(self.compile_domain(host, domain)?);
-        match self.own_slot(host, name) {
-            Some(slot) => slot.store(Some(view)),
-            None => self.publish(host, slot_with(view)),
-        }
-        self.settle(name, Settled::Held, Some(version));
-        Ok(())
-    }
-
-    fn put_wildcard(&mut self, host: &str, domain: &Domain) -> Result<(), CompileError> {
-        let view = Arc::new(self.compile_domain(host, domain)?);
-        match self.held_slot(host) {
-            Some(slot) => slot.store(Some(view)),
-            None => self.publish(host, slot_with(view)),
-        }
-        Ok(())
-    }
-
-    fn put_alias(
-        &mut self,
-        host: &str,
-        name: &Name,
-        version: Version,
-        wildcard: &str,
-    ) -> Result<(), CompileError> {
-        let slot = self
-            .held_slot(wildcard)
-            .filter(|slot| !slot.is_empty() && is_wildcard(wildcard))
-            .ok_or_else(|| CompileError::Missing(Name::Domain(wildcard.to_owned())))?;
-        self.publish(host, slot);
-        self.settle(name, Settled::Alias, Some(version));
-        Ok(())
-    }
-
-    /// A domain without its tenant's or the fleet's rules in force must not be seen.
-    fn compile_domain(&self, host: &str, domain: &Domain) -> Result<DomainView, CompileError> {
-        let view = DomainView::compile(host, domain, self.tables)?;
-        if view.tenant.is_empty() {
-            return Err(CompileError::Missing(Name::Tenant(
-                domain.namespace.clone(),
-            )));
-        }
-        if view.fleet.is_empty() {
-            return Err(CompileError::Missing(Name::Fleet));
-        }
-        Ok(view)
-    }
-
-    /// The slot that a host has of its own; an alias's belongs to the wildcard.
-    fn own_slot(&self, host: &str, name: &Name) -> Option<Arc<DomainSlot>> {
-        let is_own = matches!(self.book.settled(name), Some((Settled::Held, _)));
-        is_own.then(|| self.held_slot(host)).flatten()
-    }
-
-    fn held_slot(&self, host: &str) -> Option<Arc<DomainSlot>> {
-        match self.tables.domain(host) {
-            Some(Known::Held(slot)) => Some(slot),
-            _ => None,
-        }
-    }
-
-    fn publish(&self, host: &str, slot: Arc<DomainSlot>) {
-        self.tables
-            .domains
-            .pin()
-            .insert(host.to_owned(), Known::Held(slot));
-    }
-
     /// Only where nothing is in force does a refusal change what requests see.
     fn refuse(&mut self, name: &Name) {
         let is_served = matches!(
@@ -311,58 +161,18 @@ impl Applying<'_> {
             Some((Settled::Held | Settled::Alias, _))
         );
         if is_by_request(name) && !is_served {
-            self.mark(name, Known::Refused, Known::Refused);
+            self.tables.mark(name, Gone::Refused);
             self.settle(name, Settled::Refused, None);
         }
     }
 
     fn absent(&mut self, name: &Name) {
         if is_by_request(name) {
-            self.mark(name, Known::Absent, Known::Absent);
+            self.tables.mark(name, Gone::Absent);
             self.settle(name, Settled::Absent, None);
         } else {
-            self.empty(name);
+            self.tables.empty(name);
             self.book.release(name);
-        }
-    }
-
-    fn mark(
-        &self,
-        name: &Name,
-        domain: Known<Arc<DomainSlot>>,
-        credential: Known<Arc<CredentialView>>,
-    ) {
-        match name {
-            Name::Domain(host) => {
-                self.tables.domains.pin().insert(host.clone(), domain);
-            }
-            Name::Credential { realm, id } => {
-                let key = CredentialKey {
-                    realm: realm.clone(),
-                    id: *id,
-                };
-                self.tables.credentials.pin().insert(key, credential);
-            }
-            _ => {}
-        }
-    }
-
-    /// Takes a dependency out of force for all who refer to it.
-    fn empty(&self, name: &Name) {
-        let tables = self.tables;
-        match name {
-            Name::Provider(object) => tables.providers.slot(object).store(None),
-            Name::Consumer(object) => tables.consumers.slot(object).store(None),
-            Name::Quota(object) => tables.quotas.slot(object).store(None),
-            Name::Tenant(namespace) => tables.tenants.slot(namespace).store(None),
-            Name::Fleet => tables.fleet.store(None),
-            Name::Domain(host) => {
-                if let Some(slot) = self.held_slot(host) {
-                    slot.store(None);
-                }
-                tables.forget(name);
-            }
-            Name::Credential { .. } => {}
         }
     }
 
@@ -384,12 +194,6 @@ impl Applying<'_> {
             self.tables.forget(&evicted);
         }
     }
-}
-
-fn slot_with(view: Arc<DomainView>) -> Arc<DomainSlot> {
-    let slot = Slot::empty();
-    slot.store(Some(view));
-    Arc::new(slot)
 }
 
 /// Whether requests ask for the name by itself; all else comes along by reference.

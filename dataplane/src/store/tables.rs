@@ -39,11 +39,40 @@ pub(crate) enum Known<T> {
     Refused,
 }
 
+/// Why there is nothing to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    Absent,
+    Refused,
+}
+
+impl<T> From<Gone> for Known<T> {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Absent => Known::Absent,
+            Gone::Refused => Known::Refused,
+        }
+    }
+}
+
 /// Names a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CredentialKey {
     pub(crate) realm: String,
     pub(crate) id: CredentialId,
+}
+
+impl CredentialKey {
+    /// `None`: the name is not a credential's.
+    pub(crate) fn of(name: &Name) -> Option<Self> {
+        match name {
+            Name::Credential { realm, id } => Some(Self {
+                realm: realm.clone(),
+                id: *id,
+            }),
+            _ => None,
+        }
+    }
 }
 
 impl Default for Tables {
@@ -69,20 +98,47 @@ impl Tables {
         self.credentials.pin().get(key).cloned()
     }
 
+    /// A host's slot, its own or a wildcard's.
+    pub(crate) fn held_domain(&self, host: &str) -> Option<Arc<DomainSlot>> {
+        match self.domain(host) {
+            Some(Known::Held(slot)) => Some(slot),
+            _ => None,
+        }
+    }
+
     /// Makes a name unknown.
     pub(crate) fn forget(&self, name: &Name) {
+        if let Name::Domain(host) = name {
+            self.domains.pin().remove(host);
+        } else if let Some(key) = CredentialKey::of(name) {
+            self.credentials.pin().remove(&key);
+        }
+    }
+
+    /// Remembers that there is nothing to be had under a name that requests ask for.
+    pub(crate) fn mark(&self, name: &Name, gone: Gone) {
+        if let Name::Domain(host) = name {
+            self.domains.pin().insert(host.clone(), gone.into());
+        } else if let Some(key) = CredentialKey::of(name) {
+            self.credentials.pin().insert(key, gone.into());
+        }
+    }
+
+    /// Takes a dependency out of force for all who refer to it.
+    pub(crate) fn empty(&self, name: &Name) {
         match name {
+            Name::Provider(object) => self.providers.slot(object).store(None),
+            Name::Consumer(object) => self.consumers.slot(object).store(None),
+            Name::Quota(object) => self.quotas.slot(object).store(None),
+            Name::Tenant(namespace) => self.tenants.slot(namespace).store(None),
+            Name::Fleet => self.fleet.store(None),
             Name::Domain(host) => {
-                self.domains.pin().remove(host);
+                if let Some(slot) = self.held_domain(host) {
+                    slot.store(None);
+                }
+                self.forget(name);
             }
-            Name::Credential { realm, id } => {
-                let key = CredentialKey {
-                    realm: realm.clone(),
-                    id: *id,
-                };
-                self.credentials.pin().remove(&key);
-            }
-            _ => {}
+            Name::Credential { .. } => {}
         }
     }
 

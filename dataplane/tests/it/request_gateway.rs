@@ -112,16 +112,20 @@ impl TestGateway {
         let stop_counting = CancellationToken::new();
         let (quotas, replay) = Quotas::spawn(
             counters,
-            counts,
+            counts.clone(),
             QuotaSettings::default(),
             stop_counting.clone(),
         );
         let shared = Arc::new(Gateway {
+            metrics: Arc::new(Metrics::new(
+                store.clone(),
+                counts,
+                access_log.dropped_count(),
+            )),
             store,
             quotas,
             estimator: Estimator::default(),
             upstream: Pool::new(),
-            metrics: Arc::new(Metrics::default()),
             access_log,
             settling: TaskTracker::new(),
         });

@@ -26,7 +26,7 @@ impl Candidate<'_> {
         self.provider
             .state
             .as_ref()
-            .map_err(|reason| unavailable(reason))
+            .map_err(|reason| RequestError::provider_unavailable(reason))
     }
 
     /// The key whose turn it is.
@@ -54,11 +54,11 @@ pub fn choose<'a>(rule: &'a RuleView, model: &str, rng: &mut impl Rng) -> Result
     let provider = backend
         .provider
         .load()
-        .ok_or_else(|| unavailable("it does not exist"))?;
+        .ok_or_else(|| RequestError::provider_unavailable("it does not exist"))?;
     let upstream = provider
         .state
         .as_ref()
-        .map_err(|reason| unavailable(reason))?;
+        .map_err(|reason| RequestError::provider_unavailable(reason))?;
     let asked = backend.model.as_deref().unwrap_or(model);
     let upstream_model =
         map_model(&upstream.models, asked).ok_or_else(|| model_not_found(model))?;
@@ -90,15 +90,6 @@ pub fn longest_total(rule: &RuleView) -> Option<Duration> {
         }
     }
     Some(longest)
-}
-
-/// The provider that was chosen cannot be used, for this reason.
-pub(super) fn unavailable(reason: &str) -> RequestError {
-    RequestError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "provider_unavailable",
-        format!("the provider of this model cannot be used: {reason}"),
-    )
 }
 
 /// What a backend makes of a model.

@@ -42,7 +42,7 @@ struct Ending {
 }
 
 struct Stream {
-    held: HeldStream,
+    held: Box<HeldStream>,
     /// Taken when settled.
     account: Option<Account>,
     state: State,
@@ -81,7 +81,7 @@ impl ResponseBody {
     }
 
     /// A stream; dropping it half-way cancels the provider's.
-    pub fn stream(held: HeldStream, account: Account) -> Self {
+    pub fn stream(held: Box<HeldStream>, account: Account) -> Self {
         Self(Kind::Stream(Box::new(Stream {
             held,
             account: Some(account),
@@ -189,7 +189,7 @@ impl Stream {
     /// Ends the stream with an error in the client's protocol, and no end mark.
     fn fail(&mut self, error: &RequestError) {
         if let Some(account) = &mut self.account {
-            account.failed(error.code());
+            account.failed(error);
             let event = self.held.reply.error_event(&error.body(&account.id().text));
             self.held.append(event);
         }

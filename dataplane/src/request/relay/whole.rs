@@ -1,5 +1,6 @@
 //! Answers that are read to their end before the client sees any of it.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 
 use bytes::{Bytes, BytesMut};
@@ -7,7 +8,7 @@ use http::StatusCode;
 use turnpike_protocol::{BadReply, Decoded, ReplyPlan};
 
 use super::clocks::Clocks;
-use crate::access_log::End;
+use crate::metrics::UpstreamFault;
 use crate::request::error::{RequestError, Result};
 use crate::upstream::AnswerBody;
 
@@ -74,17 +75,22 @@ async fn collect(
 /// The provider's answer broke off before the client saw any of it.
 pub(super) fn cut() -> RequestError {
     RequestError::upstream(
+        UpstreamFault::Cut,
         StatusCode::BAD_GATEWAY,
         "provider_connection_lost",
         "the provider stopped in the middle of its answer; try again",
     )
-    .ended(End::ProviderCut)
 }
 
 /// The provider sent what is no answer.
-pub(super) fn bad_answer(message: String) -> RequestError {
-    RequestError::upstream(StatusCode::BAD_GATEWAY, "provider_bad_answer", message)
-        .ended(End::ProviderFault)
+pub fn bad_answer(message: impl Into<Cow<'static, str>>) -> RequestError {
+    let status = StatusCode::BAD_GATEWAY;
+    RequestError::upstream(
+        UpstreamFault::Garbage,
+        status,
+        "provider_bad_answer",
+        message,
+    )
 }
 
 impl From<BadReply> for RequestError {
@@ -92,7 +98,7 @@ impl From<BadReply> for RequestError {
         match bad {
             BadReply::Provider(said) => said.into(),
             // The parser's words may quote the answer; they are not for the client.
-            BadReply::NotJson(_) => bad_answer("the provider's answer is not JSON".into()),
+            BadReply::NotJson(_) => bad_answer("the provider's answer is not JSON"),
             other => bad_answer(other.to_string()),
         }
     }

@@ -31,7 +31,7 @@ const MAX_UNIT_BYTES: usize = 64 * 1024 * 1024;
 /// Why a stream is not open any more.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
-    #[error("not connected: {0}")]
+    #[error("not connected: {}", causes(.0))]
     Connect(#[from] tonic::transport::Error),
     #[error("the controller ended the stream: {0}")]
     Status(Box<Status>),
@@ -167,6 +167,15 @@ fn report(unreadable: &[Nack], refusals: &[Refusal]) {
         } = refusal;
         warn!(%name, %version, reason = message, "snapshot refused");
     }
+}
+
+/// The transport's own words name no cause; those beneath do.
+fn causes(error: &tonic::transport::Error) -> String {
+    let first = std::error::Error::source(error);
+    let causes: Vec<_> = std::iter::successors(first, |error| error.source())
+        .map(ToString::to_string)
+        .collect();
+    causes.join(": ")
 }
 
 impl From<Status> for SessionError {
