@@ -180,9 +180,10 @@ async fn garbage_is_502() {
 async fn an_error_within_a_success_is_an_error() {
     let body = json!({"error": {"message": "no", "type": "rate_limit_error", "code": "rate_limit_exceeded"}});
     let provider = FakeProvider::start(json(200, body)).await;
-    let gateway = gateway_to(&provider).await;
+    let mut gateway = gateway_to(&provider).await;
     for answer in both(&gateway).await {
         assert_eq!(answer.status, 429, "{answer:?}");
+        assert_eq!(gateway.log_line().await["tokens"], Value::Null);
     }
 }
 
