@@ -240,7 +240,6 @@ fn note_match(account: &mut Account, matched: &Matched<'_>) {
 }
 
 fn note_answer(account: &mut Account, decoded: &Decoded) {
-    account.first_token();
     account.used(decoded.usage, decoded.body.len() as u64);
     account
         .note(|record| record.model.response = decoded.response_model.as_deref().map(Into::into));
