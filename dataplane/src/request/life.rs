@@ -23,7 +23,7 @@ use crate::store::FetchError;
 use crate::store::view::DomainView;
 
 /// Names hints of the request that the provider had no word for.
-const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-turnpike-dropped-fields");
+const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-turnpike-dropped");
 
 /// Answers one request.
 ///
