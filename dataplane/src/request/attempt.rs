@@ -12,7 +12,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport};
-use turnpike_protocol::{ClientProtocol, FaultClass, Head, Operation, Outgoing, Target, vendor};
+use turnpike_protocol::{
+    ClientProtocol, FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor,
+};
 
 pub use choose::{Candidate, choose, is_offered, longest_total};
 
@@ -95,14 +97,24 @@ pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> R
         return Err(refusal(response, upstream, &mut clocks, account).await);
     }
     refuse_encoded(response.headers())?;
-    let answer = if reply.is_streaming() {
-        let held = HeldStream::open(response.into_body(), &reply, clocks).await?;
-        account.first_token();
-        Answer::Stream(Box::new(held))
-    } else {
-        Answer::Whole(relay::read_whole(response.into_body(), &reply, &mut clocks).await?)
-    };
+    let answer = receive(response.into_body(), &reply, clocks).await;
+    let answer = answer.inspect_err(|error| {
+        if error.is_refusal() {
+            account.spent(Spent::Refused);
+        }
+    })?;
+    account.first_token();
     Ok(Attempted { answer, dropped })
+}
+
+/// Reads the answer: all of it, or of a stream up to its first content.
+async fn receive(body: AnswerBody, reply: &ReplyPlan, mut clocks: Clocks) -> Result<Answer> {
+    if reply.is_streaming() {
+        let held = HeldStream::open(body, reply, clocks).await?;
+        return Ok(Answer::Stream(Box::new(held)));
+    }
+    let decoded = relay::read_whole(body, reply, &mut clocks).await?;
+    Ok(Answer::Whole(decoded))
 }
 
 fn note(account: &mut Account, candidate: &Candidate<'_>, upstream: &UpstreamView) {

@@ -185,6 +185,21 @@ impl RequestError {
         self.0.fault
     }
 
+    /// Whether a provider said so itself instead of an answer, so that it charges nothing for one.
+    pub fn is_refusal(&self) -> bool {
+        let Some(fault) = self.0.fault else {
+            return false;
+        };
+        !matches!(
+            fault,
+            UpstreamFault::Unreachable
+                | UpstreamFault::Timeout
+                | UpstreamFault::Cut
+                | UpstreamFault::Garbage
+                | UpstreamFault::Unavailable
+        )
+    }
+
     /// Writes the error as a client's protocol has it.
     pub fn body(&self, request_id: &str) -> ErrorBody {
         ErrorBody {

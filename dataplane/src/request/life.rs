@@ -23,7 +23,7 @@ use crate::store::FetchError;
 use crate::store::view::DomainView;
 
 /// Names hints of the request that the provider had no word for.
-const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-turnpike-dropped-fields");
+const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-turnpike-dropped");
 
 /// Answers one request.
 ///
@@ -240,7 +240,6 @@ fn note_match(account: &mut Account, matched: &Matched<'_>) {
 }
 
 fn note_answer(account: &mut Account, decoded: &Decoded) {
-    account.first_token();
     account.used(decoded.usage, decoded.body.len() as u64);
     account
         .note(|record| record.model.response = decoded.response_model.as_deref().map(Into::into));

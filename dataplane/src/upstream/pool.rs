@@ -60,7 +60,11 @@ impl SendError {
 impl Pool {
     /// Builds the pool. Without root certificates on this machine only https fails, saying so.
     pub fn new() -> Self {
-        let roots = native_roots();
+        Self::with_roots(native_roots())
+    }
+
+    /// Builds a pool that trusts these roots and no others.
+    pub fn with_roots(roots: RootCertStore) -> Self {
         let has_roots = !roots.is_empty();
         Self {
             client: client(roots),

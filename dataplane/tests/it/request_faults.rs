@@ -180,9 +180,10 @@ async fn garbage_is_502() {
 async fn an_error_within_a_success_is_an_error() {
     let body = json!({"error": {"message": "no", "type": "rate_limit_error", "code": "rate_limit_exceeded"}});
     let provider = FakeProvider::start(json(200, body)).await;
-    let gateway = gateway_to(&provider).await;
+    let mut gateway = gateway_to(&provider).await;
     for answer in both(&gateway).await {
         assert_eq!(answer.status, 429, "{answer:?}");
+        assert_eq!(gateway.log_line().await["tokens"], Value::Null);
     }
 }
 
@@ -237,6 +238,16 @@ async fn a_stream_cut_after_content_ends_with_an_error_and_uncleanly() {
             assert_eq!(line["tokens"]["estimated"], true);
             assert!(line["tokens"]["output"].as_u64().unwrap() > 0);
         }
+        let fault = if end == "provider_cut" {
+            "cut"
+        } else {
+            "capacity"
+        };
+        let name = format!("turnpike_upstream_faults_total{{fault=\"{fault}\"}}");
+        assert_eq!(gateway.metric(&name), 2);
+        let failed = if fault == "cut" { "5xx" } else { "4xx" };
+        let name = format!("turnpike_requests_total{{operation=\"chat\",status=\"{failed}\"}}");
+        assert_eq!(gateway.metric(&name), 2);
         assert!(gateway.stop().await.is_empty());
     }
 }
@@ -342,6 +353,52 @@ async fn a_provider_that_never_accepts_times_out_on_connect() {
             (&json!("timeout:connect"), &Value::Null)
         );
     }
+}
+
+#[tokio::test]
+async fn a_provider_over_tls_is_reached_by_http2_if_its_certificate_is_trusted() {
+    let (mut provider, certificate) =
+        FakeProvider::start_tls(events([ROLE, TEXT, "data: [DONE]\n\n"], End::Clean)).await;
+    let url = format!("https://localhost:{}/v1", provider.address.port());
+    let gateway = TestGateway::trusting(World::with(upstream("OpenAI", &url)), certificate).await;
+    for _ in 0..3 {
+        let answer = gateway.chat_stream("x").await;
+        assert!(answer.is_clean && answer.events().1, "{answer:?}");
+        let received = provider.received().await;
+        assert_eq!(received.version, http::Version::HTTP_2);
+        assert_eq!(received.path, "/v1/chat/completions");
+    }
+    assert_eq!(provider.connections(), 1);
+
+    let (_, other) = FakeProvider::start_tls(Script::Silent).await;
+    let gateway = TestGateway::trusting(World::with(upstream("OpenAI", &url)), other).await;
+    let answer = gateway.chat("x").await;
+    assert_eq!(
+        (answer.status, answer.code()),
+        (502, "provider_unreachable".into())
+    );
+    assert!(
+        answer.text().contains("TLS certificate"),
+        "{}",
+        answer.text()
+    );
+    assert!(provider.is_idle());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_resets_its_stream_on_a_shared_connection() {
+    let (mut provider, certificate) =
+        FakeProvider::start_tls(events([ROLE, TEXT], End::Hang)).await;
+    let url = format!("https://localhost:{}/v1", provider.address.port());
+    let gateway = TestGateway::trusting(World::with(upstream("OpenAI", &url)), certificate).await;
+    let body = super::request_gateway::chat_stream("x");
+    for _ in 0..3 {
+        let request = super::request_gateway::request("/v1/chat/completions", &body);
+        drop(gateway.open(request).await);
+        super::request_gateway::soon(provider.left()).await;
+        provider.received().await;
+    }
+    assert_eq!(provider.connections(), 1);
 }
 
 /// A port that nobody takes connections from, its queue filled.

@@ -10,6 +10,8 @@ use http::{HeaderMap, Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -107,6 +109,29 @@ impl TestGateway {
         counters: quota::Store,
         counts: Arc<QuotaCounters>,
     ) -> Self {
+        Self::with_parts(store, counters, counts, Pool::new()).await
+    }
+
+    /// Trusts this certificate and no other.
+    pub(super) async fn trusting(world: World, certificate: CertificateDer<'static>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let memory = quota::Store::Memory(MemoryStore::default());
+        Self::with_parts(
+            world.store(),
+            memory,
+            Arc::default(),
+            Pool::with_roots(roots),
+        )
+        .await
+    }
+
+    async fn with_parts(
+        store: Store,
+        counters: quota::Store,
+        counts: Arc<QuotaCounters>,
+        upstream: Pool,
+    ) -> Self {
         let (lines, log) = mpsc::unbounded_channel();
         let (access_log, writer) = AccessLog::spawn(Lines(lines)).unwrap();
         let stop_counting = CancellationToken::new();
@@ -125,7 +150,7 @@ impl TestGateway {
             store,
             quotas,
             estimator: Estimator::default(),
-            upstream: Pool::new(),
+            upstream,
             access_log,
             settling: TaskTracker::new(),
         });
@@ -195,6 +220,18 @@ impl TestGateway {
     pub(super) async fn log_line(&mut self) -> Value {
         let line = soon(self.log.recv()).await.expect("the log has ended");
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// The value of a metric, by its whole name with labels.
+    pub(super) fn metric(&self, name: &str) -> u64 {
+        let text = self.shared.metrics.encode().unwrap();
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value
+            .unwrap_or_else(|| panic!("no {name} in {text}"))
+            .parse()
+            .unwrap()
     }
 
     /// Waits until every settlement so far is counted.

@@ -8,15 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 /// What the provider does with a request.
@@ -47,6 +51,7 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) method: String,
+    pub(super) version: Version,
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -100,6 +105,27 @@ pub(super) fn chat_answer(text: &str) -> serde_json::Value {
 impl FakeProvider {
     /// Starts a provider that does the same with every request.
     pub(super) async fn start(script: Script) -> Self {
+        Self::start_with(script, None).await
+    }
+
+    /// Starts one that speaks HTTP/1.1 and HTTP/2 over TLS, for the name `localhost`.
+    pub(super) async fn start_tls(script: Script) -> (Self, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        (Self::start_with(script, Some(acceptor)).await, certificate)
+    }
+
+    async fn start_with(script: Script, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (record, received) = mpsc::unbounded_channel();
@@ -110,7 +136,7 @@ impl FakeProvider {
             left: left.clone(),
         };
         let connections = Arc::default();
-        let server = tokio::spawn(accept(listener, role, Arc::clone(&connections)));
+        let server = tokio::spawn(accept(listener, tls, role, Arc::clone(&connections)));
         Self {
             address,
             received,
@@ -153,22 +179,37 @@ struct Role {
     left: Arc<Semaphore>,
 }
 
-async fn accept(listener: TcpListener, role: Role, count: Arc<AtomicUsize>) {
+async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    role: Role,
+    count: Arc<AtomicUsize>,
+) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         count.fetch_add(1, Ordering::Relaxed);
         let role = role.clone();
-        connections.spawn(async move {
-            let service = service_fn(|request| role.clone().play(request));
-            let server = Builder::new(TokioExecutor::new());
-            // A broken connection is what some scripts want.
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
-        });
+        match tls.clone() {
+            None => connections.spawn(role.serve(stream)),
+            Some(tls) => connections.spawn(async move {
+                // A caller that does not trust the certificate leaves here.
+                if let Ok(stream) = tls.accept(stream).await {
+                    role.serve(stream).await;
+                }
+            }),
+        };
     }
 }
 
 impl Role {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S) {
+        let service = service_fn(|request| self.clone().play(request));
+        let server = Builder::new(TokioExecutor::new());
+        // A broken connection is what some scripts want.
+        let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    }
+
     async fn play(self, request: Request<Incoming>) -> Result<Response<Played>, Infallible> {
         let (parts, body) = request.into_parts();
         let mut watch = Watch {
@@ -178,6 +219,7 @@ impl Role {
         let body = body.collect().await.map(|body| body.to_bytes());
         let _ = self.record.send(Received {
             method: parts.method.to_string(),
+            version: parts.version,
             path: parts.uri.path().to_owned(),
             headers: parts.headers,
             body: body.unwrap_or_default(),

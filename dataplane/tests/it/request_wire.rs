@@ -103,3 +103,25 @@ async fn a_large_body_passes_unchanged() {
         chat(&text).to_string()
     );
 }
+
+#[tokio::test]
+async fn a_client_that_sends_a_large_body_unasked_still_reads_its_refusal() {
+    let mut world = World::with(echo());
+    world.route().max_body_bytes = 1000;
+    let gateway = TestGateway::start(world).await;
+    for (key, status) in [("sk-nobody", 401), (KEY, 413)] {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        let more = format!("content-length: {}\r\n", 5 << 20);
+        stream.write_all(head(key, &more).as_bytes()).await.unwrap();
+        // Like an SDK that writes all it has before it reads, and reads what came when it cannot.
+        let _ = soon(stream.write_all(&vec![b'x'; 5 << 20])).await;
+        let mut answer = Vec::new();
+        let _ = soon(stream.read_to_end(&mut answer)).await;
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer:?}"
+        );
+        assert!(answer.ends_with('}'), "{answer}");
+    }
+}
