@@ -98,6 +98,8 @@ pub enum Mistake {
     Exposed(SocketAddr),
     #[error("-f {0} is not a directory")]
     NoDirectory(PathBuf),
+    #[error("--kubeconfig {0} is not a file")]
+    NoKubeconfig(PathBuf),
 }
 
 impl Flags {
@@ -106,12 +108,13 @@ impl Flags {
         if !self.listen.ip().is_loopback() && !self.insecure_snapshots {
             return Err(Mistake::Exposed(self.listen));
         }
-        let source = match self.files {
-            Some(directory) if !directory.is_dir() => return Err(Mistake::NoDirectory(directory)),
-            Some(directory) => Source::Files(directory),
-            None => Source::Cluster {
-                kubeconfig: self.kubeconfig,
-            },
+        let source = match (self.files, self.kubeconfig) {
+            (Some(directory), _) if !directory.is_dir() => {
+                return Err(Mistake::NoDirectory(directory));
+            }
+            (Some(directory), _) => Source::Files(directory),
+            (None, Some(file)) if !file.exists() => return Err(Mistake::NoKubeconfig(file)),
+            (None, kubeconfig) => Source::Cluster { kubeconfig },
         };
         Ok(Config {
             source,
@@ -148,9 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_must_be_there() {
+    fn what_a_flag_names_must_be_there() {
+        let nowhere = PathBuf::from("/nowhere/at/all");
         let mistake = config(&["-f", "/nowhere/at/all"]).unwrap_err();
-        assert_eq!(mistake, Mistake::NoDirectory("/nowhere/at/all".into()));
+        assert_eq!(mistake, Mistake::NoDirectory(nowhere.clone()));
+        let mistake = config(&["--kubeconfig", "/nowhere/at/all"]).unwrap_err();
+        assert_eq!(mistake, Mistake::NoKubeconfig(nowhere));
     }
 
     #[test]

@@ -90,40 +90,4 @@ fn parse(data: BTreeMap<String, ByteString>) -> anyhow::Result<Vec<FleetKey>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn moment(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        let key = random(moment(0));
-        assert_eq!(key.id(), "19700101T000000Z");
-        assert_eq!(parse(secret(&key).data.unwrap()).unwrap(), [key]);
-    }
-
-    #[test]
-    fn the_newest_key_comes_first() {
-        let keys = [random(moment(0)), random(moment(1_800_000_000))];
-        let data = keys
-            .iter()
-            .flat_map(|key| secret(key).data.unwrap())
-            .collect();
-        let ids: Vec<_> = parse(data).unwrap();
-        assert_eq!(ids, [keys[1].clone(), keys[0].clone()]);
-    }
-
-    #[test]
-    fn a_secret_without_a_sound_key_is_refused() {
-        assert!(parse(BTreeMap::new()).is_err());
-        let short = [("1".to_owned(), ByteString(vec![0; 15]))].into();
-        assert!(
-            parse(short)
-                .unwrap_err()
-                .to_string()
-                .contains("key 1 has fewer")
-        );
-    }
-}
+mod tests;

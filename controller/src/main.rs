@@ -55,29 +55,31 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let stop = shutdown.clone();
-    let signalled = async move {
+    let signalled = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         info!("shutting down");
-        stop.cancel();
+        shutdown.cancel();
+        std::future::pending().await
     };
+    tokio::select! {
+        ended = serve(config, shutdown.clone()) => ended,
+        () = signalled => Ok(()),
+    }
+}
 
-    let controller = Controller::bind(config).await?;
+async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let binding = Controller::bind(config);
+    let Some(controller) = shutdown.run_until_cancelled(binding).await else {
+        return Ok(());
+    };
+    let controller = controller?;
     info!(
-        listen = ?controller.listen_address(),
-        admin = ?controller.admin_address(),
+        listen = controller.listen_address().map(tracing::field::display),
+        admin = controller.admin_address().map(tracing::field::display),
         "listening"
     );
-    let (ended, ()) = tokio::join!(
-        async {
-            let ended = controller.run(shutdown.clone()).await;
-            shutdown.cancel();
-            ended
-        },
-        async { shutdown.run_until_cancelled(signalled).await.unwrap_or(()) },
-    );
-    ended
+    controller.run(shutdown).await
 }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -155,7 +155,9 @@ impl Controller {
             shutdown: stop.clone(),
         };
         let ended = tokio::select! {
-            served = door.serve(context) => served.context("serving snapshots"),
+            served = door.serve(context, state.world.synced()) => {
+                served.context("serving snapshots")
+            }
             failed = parts.watch() => Err(failed),
         };
         stop.cancel();
@@ -206,10 +208,20 @@ impl Health for Answering {
 }
 
 impl Door {
-    async fn serve(self, context: Context) -> Result<(), tonic::transport::Error> {
+    /// Before the index is synced, other processes are told so and may try another
+    /// controller; the data plane of this one has no other, and is let in when it is.
+    async fn serve(
+        self,
+        context: Context,
+        mut synced: watch::Receiver<bool>,
+    ) -> Result<(), tonic::transport::Error> {
         match self {
             Door::Tcp(listener, _) => grpc::serve_tcp(listener, context).await,
-            Door::Pipes(pipes) => grpc::serve_pipes(pipes, context).await,
+            Door::Pipes(pipes) => {
+                let synced = synced.wait_for(|is_synced| *is_synced);
+                drop(context.shutdown.run_until_cancelled(synced).await);
+                grpc::serve_pipes(pipes, context).await
+            }
         }
     }
 }

@@ -30,6 +30,10 @@ const OUTBOUND_UNITS: usize = 2;
 /// Bytes in a pipe of this process before its writer waits.
 const PIPE_BYTES: usize = 64 * 1024;
 
+/// At shutdown, for a client to take the last words; one that does not read would
+/// hold the process for ever.
+const PARTING_TIME: Duration = Duration::from_secs(5);
+
 /// Dials that wait for the server; more of them wait in turn.
 const PIPE_BACKLOG: usize = 4;
 
@@ -91,12 +95,19 @@ where
     let service = SnapshotsServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let served = Server::builder()
+    let serving = Server::builder()
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .add_service(service)
-        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
-        .await;
+        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+    let parting = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(PARTING_TIME).await;
+    };
+    let served = tokio::select! {
+        served = serving => served,
+        () = parting => Ok(()),
+    };
     streams.close();
     streams.wait().await;
     served

@@ -281,3 +281,6 @@ impl View for Timed {
         self.0.view.fleet_keys()
     }
 }
+
+#[cfg(test)]
+mod tests;

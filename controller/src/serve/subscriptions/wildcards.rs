@@ -92,7 +92,7 @@ mod tests {
         let mut wildcards = Wildcards::default();
         wildcards.attach(&wildcard, &host);
         assert!(wildcards.note(&wildcard, false).is_empty());
-        assert_eq!(wildcards.note(&wildcard, true), [host.clone()]);
+        assert_eq!(wildcards.note(&wildcard, true), std::slice::from_ref(&host));
         assert!(wildcards.note(&wildcard, true).is_empty());
         assert!(wildcards.detach(&wildcard, &host));
         assert!(!wildcards.contains(&wildcard));
