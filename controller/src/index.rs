@@ -145,6 +145,11 @@ impl Index {
         self.origin
     }
 
+    /// Gives every host that a route claims, sorted.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.all().into_iter()
+    }
+
     /// Counts the objects of each kind.
     pub fn counts(&self) -> [(Kind, usize); 6] {
         [

@@ -38,6 +38,11 @@ impl Hosts {
         Some(&oldest.name.namespace)
     }
 
+    /// Gives every host that is claimed, sorted.
+    pub fn all(&self) -> BTreeSet<&str> {
+        self.claims.keys().map(String::as_str).collect()
+    }
+
     /// Gives every route that claims the host, oldest first, whoever has it.
     pub fn claimants(&self, host: &str) -> impl Iterator<Item = &ObjectName> {
         let claims = self.claims.get(host).into_iter().flatten();

@@ -1,1 +1,35 @@
-//! placeholder
+//! Wire formats of AI providers and their clients: bytes in, bytes out.
+//!
+//! Pure: no I/O, no clock, no async, no randomness. A caller reads a request's head
+//! ([`head::scan`]), turns it into what a provider understands ([`encode`]) and feeds the answer
+//! through the [`ReplyPlan`] that came with it, whole or as a stream. Where client and provider speak
+//! the same protocol the bytes pass untouched but for what must change; otherwise they are translated
+//! through one internal message model.
+#![warn(missing_docs)]
+
+mod anthropic;
+pub mod echo;
+pub mod error;
+pub mod exchange;
+pub mod fault;
+mod gate;
+mod hash;
+pub mod head;
+mod json;
+mod message;
+mod openai;
+pub mod operation;
+pub mod splice;
+pub mod sse;
+pub mod usage;
+pub mod vendor;
+
+pub use echo::{EchoEnd, EchoReply, EchoStep, echo};
+pub use error::{ErrorBody, ErrorKind, FaultClass, ProviderError, classify, encode_error};
+pub use exchange::{Decoded, Outgoing, ReplyPlan, ReplyStream, Target, encode};
+pub use fault::{BadReply, StreamFault, Unsupported};
+pub use head::{Head, HeadError, Member, scan};
+pub use openai::models::{model_object, models_list};
+pub use operation::{ClientProtocol, Operation, UnknownOperation, recognise};
+pub use usage::Usage;
+pub use vendor::{Auth, PRESETS, Preset, Transport, WireProtocol, preset, upstream_path};

@@ -7,3 +7,19 @@
 
 mod quota_redis;
 mod quota_server;
+mod request_answers;
+mod request_anthropic;
+mod request_faults;
+mod request_gateway;
+mod request_hangup;
+mod request_provider;
+mod request_quota_down;
+mod request_refusals;
+mod request_secrets;
+mod request_wire;
+mod request_world;
+mod store_controller;
+mod store_link;
+mod store_load;
+mod store_run;
+mod store_snapshots;

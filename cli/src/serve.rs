@@ -1,0 +1,204 @@
+//! `turnpike serve`: a controller over a directory and a data plane, joined by
+//! pipes within this process. Snapshots travel as they do between machines.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use turnpike_controller::config::PLATFORM_NAMESPACE;
+use turnpike_controller::run::Controller;
+use turnpike_controller::serve::grpc::Dialer;
+use turnpike_controller::source::directory;
+use turnpike_controller::world::World;
+use turnpike_dataplane::quota::redis::InvalidRedisUrl;
+use turnpike_dataplane::store::demand::{BoxIo, Controllers};
+use turnpike_dataplane::{Config, DataPlane};
+
+use crate::greeting::{self, Started};
+
+/// As long as a data plane of its own process takes by default.
+const DRAIN: Duration = Duration::from_secs(600);
+/// The controller is in this process: an answer that takes longer will not come.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// What `turnpike serve` tells whoever looks at a directory for the first time.
+const NOTES: &str = "NOTES.txt";
+
+/// The flags of `turnpike serve`.
+#[derive(Args)]
+pub(crate) struct Flags {
+    /// The directory of YAML files; read again whenever it changes
+    #[arg(
+        short = 'f',
+        long = "files",
+        env = "TURNPIKE_FILES",
+        value_name = "DIR"
+    )]
+    files: PathBuf,
+
+    /// Where callers connect; HTTP/1.1 and cleartext HTTP/2
+    #[arg(
+        long,
+        env = "TURNPIKE_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080"
+    )]
+    listen: SocketAddr,
+
+    /// Where /livez, /readyz and /metrics are answered
+    #[arg(
+        long,
+        env = "TURNPIKE_ADMIN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9090"
+    )]
+    admin: SocketAddr,
+
+    /// A Redis to count in; without one, counters are in memory and end with the process
+    #[arg(long, env = "TURNPIKE_REDIS", value_name = "URL")]
+    redis: Option<String>,
+}
+
+/// Runs until SIGINT or SIGTERM; a second one does not wait for open requests.
+pub(crate) fn run(flags: Flags) -> anyhow::Result<ExitCode> {
+    if let Err(mistake) = check_directory(&flags.files) {
+        eprintln!("turnpike: {mistake}");
+        return Ok(ExitCode::from(2));
+    }
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow!("another TLS provider is installed already"))?;
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    match runtime.block_on(serve(flags)) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.is::<InvalidRedisUrl>() => {
+            eprintln!("turnpike: {error:#}");
+            Ok(ExitCode::from(2))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A directory that is not there is a mistake in the flags.
+pub(crate) fn check_directory(path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    Err(format!(
+        "-f {}: no such directory; name one that holds YAML files",
+        path.display()
+    ))
+}
+
+async fn serve(flags: Flags) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let (controller, dialer) = Controller::from_directory(&flags.files, PLATFORM_NAMESPACE)?;
+    let world = controller.world();
+    let data_plane = DataPlane::bind(config(&flags)).await?;
+
+    // Outlives the data plane's drain: open requests may still need a credential.
+    let stop_controller = CancellationToken::new();
+    let mut controller = tokio::spawn(controller.run(stop_controller.clone()));
+    let serving = async {
+        world
+            .synced()
+            .wait_for(|synced| *synced)
+            .await
+            .context("reading the directory")?;
+        greet(
+            &flags,
+            &world,
+            data_plane.listen_address(),
+            data_plane.admin_address(),
+        )?;
+        data_plane.run(controllers(dialer), shutdown.clone()).await
+    };
+    let ended = tokio::select! {
+        ended = serving => ended,
+        () = signalled(shutdown.clone()) => Ok(()),
+        ended = &mut controller => {
+            ended.context("the controller")??;
+            return Err(anyhow!("the controller ended"));
+        }
+    };
+    stop_controller.cancel();
+    controller.await.context("the controller")??;
+    ended
+}
+
+fn config(flags: &Flags) -> Config {
+    Config {
+        name: "turnpike".into(),
+        listen: flags.listen,
+        admin: flags.admin,
+        redis: flags.redis.clone(),
+        load_timeout: LOAD_TIMEOUT,
+        drain: DRAIN,
+    }
+}
+
+fn controllers(dialer: Dialer) -> Controllers {
+    Controllers::Connector(Arc::new(move || {
+        let dialer = dialer.clone();
+        Box::pin(async move { Ok(Box::pin(dialer.dial().await?) as BoxIo) })
+    }))
+}
+
+/// The first signal starts the drain; the second ends the wait.
+async fn signalled(shutdown: CancellationToken) {
+    let next = async || {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    next().await;
+    eprintln!("turnpike: open requests finish; once more to end them");
+    shutdown.cancel();
+    next().await;
+}
+
+/// Says what is served.
+fn greet(
+    flags: &Flags,
+    world: &World,
+    listen: SocketAddr,
+    admin: SocketAddr,
+) -> anyhow::Result<()> {
+    let faults = directory::check(&flags.files, PLATFORM_NAMESPACE)?.len();
+    let hosts: Vec<String> = world.read(|index| index.hosts().map(str::to_owned).collect());
+    let notes = fs::read_to_string(flags.files.join(NOTES)).ok();
+    eprint!(
+        "{}",
+        greeting::text(&Started {
+            listen,
+            admin,
+            directory: &flags.files,
+            hosts: &hosts,
+            faults,
+            notes: notes.as_deref(),
+        })
+    );
+    Ok(())
+}

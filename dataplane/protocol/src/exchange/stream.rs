@@ -1,0 +1,151 @@
+//! A streamed answer: a provider's bytes of any size in, the client's bytes out.
+
+use bytes::Bytes;
+
+use crate::anthropic;
+use crate::error::{ErrorBody, write_error};
+use crate::exchange::ReplyPlan;
+use crate::fault::StreamFault;
+use crate::openai::emit::ChunkEmitter;
+use crate::openai::pass::PassThrough;
+use crate::operation::ClientProtocol;
+use crate::usage::Usage;
+use crate::vendor::WireProtocol;
+
+/// Decodes one streamed success body.
+///
+/// In: chunks of any size, cut anywhere. Out: bytes for the client, whole events only (but for events
+/// over 64 KiB that pass through). After a fault or the end mark further bytes are ignored.
+#[derive(Debug)]
+pub struct ReplyStream {
+    client: ClientProtocol,
+    kind: Kind,
+    fault: Option<StreamFault>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Pass(PassThrough),
+    Translate {
+        decoder: anthropic::stream::Decoder,
+        emitter: ChunkEmitter,
+    },
+}
+
+impl ReplyPlan {
+    /// Starts to decode a streamed success body.
+    pub fn stream(&self) -> ReplyStream {
+        let kind = match self.provider {
+            WireProtocol::OpenAI => Kind::Pass(PassThrough::new(self.wants_usage)),
+            WireProtocol::Anthropic => Kind::Translate {
+                decoder: anthropic::stream::Decoder::default(),
+                emitter: ChunkEmitter::new(&self.model, self.created, self.wants_usage),
+            },
+        };
+        ReplyStream {
+            client: self.client,
+            kind,
+            fault: None,
+        }
+    }
+}
+
+impl ReplyStream {
+    /// Feeds a chunk and appends what may be sent to the client to `out`.
+    ///
+    /// Pass-through appends slices of what came. What was appended before a fault is valid and belongs
+    /// to the client if the stream is committed.
+    pub fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let outcome = match &mut self.kind {
+            Kind::Pass(pass) => pass.push(chunk, out),
+            Kind::Translate { decoder, emitter } => {
+                let outcome = decoder.push(&chunk, emitter);
+                emitter.take(out);
+                outcome
+            }
+        };
+        self.remember(outcome)
+    }
+
+    /// The provider closed: `Ok` only if the protocol's end mark came.
+    pub fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let outcome = match &mut self.kind {
+            Kind::Pass(pass) => pass.finish(out),
+            Kind::Translate { decoder, emitter } => {
+                let outcome = decoder.finish(emitter);
+                emitter.take(out);
+                outcome
+            }
+        };
+        self.remember(outcome)
+    }
+
+    /// Whether the protocol's end mark has come: nothing more will be emitted, and the rest of the
+    /// provider's bytes need not be waited for.
+    pub fn is_complete(&self) -> bool {
+        match &self.kind {
+            Kind::Pass(pass) => pass.is_complete(),
+            Kind::Translate { decoder, .. } => decoder.is_complete(),
+        }
+    }
+
+    /// Whether a content-bearing event has been emitted: text, reasoning, refusal, audio, image, a
+    /// tool call's name or a finish reason.
+    pub fn is_committed(&self) -> bool {
+        match &self.kind {
+            Kind::Pass(pass) => pass.is_committed(),
+            Kind::Translate { emitter, .. } => emitter.is_committed(),
+        }
+    }
+
+    /// What the provider said was used, so far; the last figure counts.
+    pub fn usage(&self) -> Option<Usage> {
+        match &self.kind {
+            Kind::Pass(pass) => pass.usage(),
+            Kind::Translate { decoder, .. } => decoder.usage(),
+        }
+    }
+
+    /// Bytes of content seen so far, to estimate from where the usage never came.
+    pub fn output_bytes(&self) -> u64 {
+        match &self.kind {
+            Kind::Pass(pass) => pass.output_bytes(),
+            Kind::Translate { emitter, .. } => emitter.output_bytes(),
+        }
+    }
+
+    /// The model that answers, as the provider calls it, once known.
+    pub fn response_model(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Pass(pass) => pass.response_model(),
+            Kind::Translate { decoder, .. } => decoder.response_model(),
+        }
+    }
+
+    /// The error, in the client's protocol, that ends a committed stream. No end mark may follow it.
+    pub fn error_event(&self, error: &ErrorBody) -> Bytes {
+        let mut out = Vec::with_capacity(320);
+        if matches!(&self.kind, Kind::Pass(pass) if pass.is_mid_event()) {
+            out.extend_from_slice(b"\n\n");
+        }
+        match self.client {
+            ClientProtocol::OpenAI => {
+                out.extend_from_slice(b"data: ");
+                write_error(&mut out, self.client, error);
+                out.extend_from_slice(b"\n\n");
+            }
+        }
+        Bytes::from(out)
+    }
+
+    fn remember(&mut self, outcome: Result<(), StreamFault>) -> Result<(), StreamFault> {
+        self.fault = outcome.as_ref().err().cloned();
+        outcome
+    }
+}

@@ -1,0 +1,150 @@
+//! The content of one message: a string, or an array of parts.
+
+use std::borrow::Cow;
+
+use super::members::{Members, Path, elements, unsupported};
+use crate::fault::Unsupported;
+use crate::json;
+use crate::message::{Part, Source, TextPart};
+use serde_json::value::RawValue;
+
+/// Which parts a message may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Allowed {
+    Text,
+    TextAndImages,
+    Everything,
+}
+
+/// Reads `content`. Empty texts are left out: they say nothing, and some providers refuse them.
+pub(super) fn read<'a>(
+    message: &mut Members<'a>,
+    allowed: Allowed,
+    dropped: &mut Vec<String>,
+) -> Result<Vec<Part<'a>>, Unsupported> {
+    let Some(raw) = message.take("content") else {
+        return Ok(Vec::new());
+    };
+    let mut content = Vec::new();
+    if let Some(text) = json::string(raw) {
+        content.push(Part::Text(TextPart { text, cache: None }));
+    } else if raw.get().starts_with('[') {
+        for part in parts(message, raw)? {
+            content.push(read_part(part, allowed, dropped)?);
+        }
+    } else {
+        return Err(unsupported(
+            message.path.at("content"),
+            "must be a string or an array of parts",
+        ));
+    }
+    content.retain(|part| !matches!(part, Part::Text(text) if text.text.is_empty()));
+    Ok(content)
+}
+
+/// Opens `content` when it is an array of parts.
+fn parts<'a>(message: &Members<'a>, raw: &'a RawValue) -> Result<Vec<Members<'a>>, Unsupported> {
+    let opened = elements(&message.path.at("content"), raw)?.into_iter();
+    opened.map(|(path, raw)| Members::open(path, raw)).collect()
+}
+
+fn read_part<'a>(
+    mut part: Members<'a>,
+    allowed: Allowed,
+    dropped: &mut Vec<String>,
+) -> Result<Part<'a>, Unsupported> {
+    let kind = part.required_string("type")?;
+    let cache = part.take("cache_control");
+    let read = match kind.as_ref() {
+        "text" => Part::Text(TextPart {
+            text: part.required_string("text")?,
+            cache,
+        }),
+        "refusal" => Part::Text(TextPart {
+            text: part.required_string("refusal")?,
+            cache,
+        }),
+        "image_url" if allowed >= Allowed::TextAndImages => Part::Image {
+            source: image(&mut part, dropped)?,
+            cache,
+        },
+        "file" if allowed == Allowed::Everything => {
+            let (source, title) = file(&mut part)?;
+            Part::Document {
+                source,
+                title,
+                cache,
+            }
+        }
+        other => {
+            let what = format!("{other:?} cannot be carried to the provider of this model here");
+            return Err(unsupported(part.path.at("type"), what));
+        }
+    };
+    part.refuse_rest()?;
+    Ok(read)
+}
+
+fn image<'a>(part: &mut Members<'a>, dropped: &mut Vec<String>) -> Result<Source<'a>, Unsupported> {
+    const TYPES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
+    let mut image = part.required_members("image_url")?;
+    let url = image.required_string("url")?;
+    let path = image.path.at("url");
+    if image
+        .string("detail")?
+        .is_some_and(|detail| detail != "auto")
+    {
+        dropped.push(image.path.at("detail").to_string());
+    }
+    image.refuse_rest()?;
+    if url.starts_with("https://") || url.starts_with("http://") {
+        return Ok(Source::Url(url));
+    }
+    data_url(&url, TYPES).ok_or_else(|| {
+        unsupported(
+            path,
+            "must be an http(s) URL, or base64 data of a JPEG, PNG, GIF or WebP image",
+        )
+    })
+}
+
+type File<'a> = (Source<'a>, Option<Cow<'a, str>>);
+
+fn file<'a>(part: &mut Members<'a>) -> Result<File<'a>, Unsupported> {
+    let mut file = part.required_members("file")?;
+    let data = file.required_string("file_data")?;
+    let title = file.string("filename")?;
+    let path: Path = file.path.at("file_data");
+    file.refuse_rest()?;
+    let source = data_url(&data, &["application/pdf"]).ok_or_else(|| {
+        unsupported(
+            path,
+            "must be base64 data of a PDF: data:application/pdf;base64,…",
+        )
+    })?;
+    Ok((source, title))
+}
+
+/// Takes `data:TYPE;base64,DATA` apart.
+fn data_url<'a>(url: &Cow<'a, str>, types: &[&str]) -> Option<Source<'a>> {
+    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
+    let media_type = head
+        .strip_suffix(";base64")?
+        .split(';')
+        .next()?
+        .to_ascii_lowercase();
+    let media_type = if media_type == "image/jpg" {
+        "image/jpeg".to_owned()
+    } else {
+        media_type
+    };
+    if !types.contains(&media_type.as_str()) || data.is_empty() {
+        return None;
+    }
+    let start = url.len() - data.len();
+    let data = match url {
+        Cow::Borrowed(url) => Cow::Borrowed(&url[start..]),
+        Cow::Owned(url) => Cow::Owned(url[start..].to_owned()),
+    };
+    Some(Source::Base64 { media_type, data })
+}

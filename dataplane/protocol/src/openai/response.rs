@@ -1,0 +1,164 @@
+//! A whole chat completion: written from a translated answer, and looked into as it passes.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::json::{self, Object};
+use crate::message::{Answer, Finish};
+use crate::usage::Usage;
+
+/// The finish reason in OpenAI's words.
+pub(crate) fn word(finish: &Finish) -> &'static str {
+    match finish {
+        Finish::Stop | Finish::Other(_) => "stop",
+        Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
+        Finish::ContentFilter => "content_filter",
+    }
+}
+
+/// The provider's own word, where OpenAI has none; told in `x_stop_reason`.
+pub(crate) fn extension(finish: &Finish) -> Option<&str> {
+    match finish {
+        Finish::Other(word) => Some(word),
+        _ => None,
+    }
+}
+
+/// The finish reason of the first choice of a completion that passes through.
+pub(crate) fn finish_reason(completion: &Object<'_>) -> Option<String> {
+    let choices = completion.array("choices")?;
+    let first = json::object(choices.first()?)?;
+    first.str("finish_reason").map(String::from)
+}
+
+/// Writes a completion. `model` is what the client called it.
+pub(crate) fn write(answer: &Answer<'_>, model: &str, created: u64) -> Bytes {
+    let fallback = format!("chatcmpl-{created}");
+    let calls = answer.tool_calls.iter().map(|call| ToolCallBody {
+        id: &call.id,
+        r#type: "function",
+        function: FunctionBody {
+            name: &call.name,
+            arguments: call.arguments.get(),
+        },
+    });
+    let message = MessageBody {
+        role: "assistant",
+        content: answer.text.as_deref(),
+        refusal: None,
+        reasoning_content: answer.reasoning.as_deref(),
+        thinking_blocks: &answer.thinking,
+        tool_calls: calls.collect(),
+    };
+    let finish = answer.finish.as_ref();
+    let completion = CompletionBody {
+        id: answer.id.as_deref().unwrap_or(&fallback),
+        object: "chat.completion",
+        created,
+        model,
+        choices: [ChoiceBody {
+            index: 0,
+            message,
+            logprobs: None,
+            finish_reason: finish.map_or("stop", word),
+            x_stop_reason: finish.and_then(extension),
+        }],
+        usage: answer.usage.map(UsageBody::from),
+    };
+    let mut out = Vec::with_capacity(512);
+    json::write(&mut out, &completion);
+    Bytes::from(out)
+}
+
+#[derive(Serialize)]
+struct CompletionBody<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: [ChoiceBody<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<UsageBody>,
+}
+
+#[derive(Serialize)]
+struct ChoiceBody<'a> {
+    index: u32,
+    message: MessageBody<'a>,
+    logprobs: Option<()>,
+    finish_reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x_stop_reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct MessageBody<'a> {
+    role: &'static str,
+    content: Option<&'a str>,
+    refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    /// The provider's signed blocks: a client that sends them back keeps its train of thought.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    thinking_blocks: &'a [&'a RawValue],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCallBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct ToolCallBody<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: FunctionBody<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionBody<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+/// OpenAI's usage object: input includes what came from a cache or went into one.
+#[derive(Serialize)]
+pub(crate) struct UsageBody {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_tokens_details: Option<PromptDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion_tokens_details: Option<CompletionDetails>,
+}
+
+#[derive(Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+}
+
+impl From<Usage> for UsageBody {
+    fn from(usage: Usage) -> Self {
+        let has_details = usage.cached_input.or(usage.cache_write).is_some();
+        let details = PromptDetails {
+            cached_tokens: usage.cached_input.unwrap_or(0),
+            cache_write_tokens: usage.cache_write,
+        };
+        UsageBody {
+            prompt_tokens: usage.input.unwrap_or(0),
+            completion_tokens: usage.output.unwrap_or(0),
+            total_tokens: usage.total(),
+            prompt_tokens_details: has_details.then_some(details),
+            completion_tokens_details: usage
+                .reasoning
+                .map(|reasoning_tokens| CompletionDetails { reasoning_tokens }),
+        }
+    }
+}

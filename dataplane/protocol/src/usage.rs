@@ -1,0 +1,61 @@
+//! What a request used, in tokens, as the provider counted it.
+
+/// Tokens of one exchange. Absent is not zero: `None` means that the provider did not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// All input, whether fresh, read from a cache or written to one.
+    pub input: Option<u64>,
+    /// The part of `input` that was read from a cache.
+    pub cached_input: Option<u64>,
+    /// The part of `input` that was written to a cache.
+    pub cache_write: Option<u64>,
+    /// All output, reasoning included.
+    pub output: Option<u64>,
+    /// The part of `output` that was reasoning.
+    pub reasoning: Option<u64>,
+}
+
+impl Usage {
+    /// Input and output together; what is unknown counts as zero.
+    pub fn total(&self) -> u64 {
+        self.input
+            .unwrap_or(0)
+            .saturating_add(self.output.unwrap_or(0))
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Sets (never adds) what `newer` knows: figures in a stream are cumulative.
+    pub fn merge(&mut self, newer: Usage) {
+        self.input = newer.input.or(self.input);
+        self.cached_input = newer.cached_input.or(self.cached_input);
+        self.cache_write = newer.cache_write.or(self.cache_write);
+        self.output = newer.output.or(self.output);
+        self.reasoning = newer.reasoning.or(self.reasoning);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_figures_replace_and_zero_is_a_figure() {
+        let mut usage = Usage {
+            input: Some(7),
+            output: Some(3),
+            ..Usage::default()
+        };
+        usage.merge(Usage {
+            output: Some(0),
+            ..Usage::default()
+        });
+        assert_eq!(
+            (usage.input, usage.output, usage.total()),
+            (Some(7), Some(0), 7)
+        );
+    }
+}

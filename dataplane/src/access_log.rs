@@ -1,0 +1,303 @@
+//! The access log: one JSON line for each request, written by a thread of its own.
+//!
+//! The queue is bounded: when the sink is too slow, lines are dropped and
+//! counted; requests never wait. A line has names and figures, never content
+//! and never a key.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use http::Method;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use tracing::warn;
+
+/// Lines that wait for the sink: at about 1 KB each, 8 MB.
+const QUEUE: usize = 8192;
+
+/// One request, as it ended. What does not apply is left out.
+#[derive(Debug, Serialize)]
+pub struct Record {
+    /// When the request's head was complete.
+    pub time: Timestamp,
+    pub request_id: Arc<str>,
+    pub remote: IpAddr,
+    pub host: Arc<str>,
+    #[serde(serialize_with = "as_text")]
+    pub method: Method,
+    /// Without its query.
+    pub path: Box<str>,
+    /// As the client saw it; 499: it was gone before there was one.
+    pub status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumer: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Arc<str>>,
+    /// Names the provider's key; never the key itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Arc<str>>,
+    /// What the provider speaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Models::is_empty")]
+    pub model: Models,
+    pub stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token_ms: Option<u64>,
+    pub duration_ms: u64,
+    /// Of the request's body.
+    pub bytes_in: u64,
+    /// Of the response's body, as handed to the connection.
+    pub bytes_out: u64,
+    pub end: End,
+    /// The code that the client was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Box<str>>,
+}
+
+/// The model, as each side calls it.
+#[derive(Debug, Default, Serialize)]
+pub struct Models {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<Box<str>>,
+}
+
+/// What was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tokens {
+    /// All input, cached included.
+    pub input: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached: Option<u64>,
+    /// All output, reasoning included.
+    pub output: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<u64>,
+    /// The provider did not say all of it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub estimated: bool,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All of the answer was handed over.
+    Complete,
+    /// The client hung up first.
+    ClientGone,
+    /// The provider stopped in the middle of its answer.
+    ProviderCut,
+    /// The provider sent something in mid-answer that cannot be used.
+    ProviderFault,
+    /// The timeout of this name.
+    Timeout(&'static str),
+    /// An error answer was handed over.
+    Error,
+    /// The code of this gateway failed.
+    Panic,
+}
+
+/// Takes records. Cheap to clone; clones share.
+#[derive(Clone)]
+pub struct AccessLog {
+    queue: SyncSender<Box<Record>>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The thread that writes; it ends once every [`AccessLog`] is gone.
+pub struct Writer {
+    thread: JoinHandle<()>,
+}
+
+impl AccessLog {
+    /// Starts the thread that writes to `sink`.
+    ///
+    /// Errors: the machine gives no more threads.
+    pub fn spawn(sink: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
+        Self::with_queue(QUEUE, sink)
+    }
+
+    fn with_queue(length: usize, sink: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
+        let (queue, records) = sync_channel(length);
+        let thread = std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || write_all(&records, sink))?;
+        let log = Self {
+            queue,
+            dropped: Arc::default(),
+        };
+        Ok((log, Writer { thread }))
+    }
+
+    /// Hands a record over; never waits.
+    pub fn record(&self, record: Box<Record>) {
+        if self.queue.try_send(record).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many lines were lost because the sink was too slow or gone.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Gives that count to whoever shows it; holding it does not keep the log open.
+    pub fn dropped_count(&self) -> Arc<AtomicU64> {
+        self.dropped.clone()
+    }
+}
+
+impl Writer {
+    /// Waits until all that was handed over is written. Blocks while any [`AccessLog`] is left.
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            warn!("the access log's thread panicked; lines may be lost");
+        }
+    }
+}
+
+fn write_all(records: &Receiver<Box<Record>>, mut sink: impl Write) {
+    let mut line = Vec::with_capacity(1024);
+    while let Ok(first) = records.recv() {
+        let batch = std::iter::once(first).chain(records.try_iter().take(QUEUE));
+        for record in batch {
+            line.clear();
+            if serde_json::to_writer(&mut line, &record).is_ok() {
+                line.push(b'\n');
+                // A sink that is gone (a closed pipe) must not end the gateway.
+                let _ = sink.write_all(&line);
+            }
+        }
+        let _ = sink.flush();
+    }
+}
+
+impl Models {
+    fn is_empty(&self) -> bool {
+        self.requested.is_none() && self.upstream.is_none() && self.response.is_none()
+    }
+}
+
+impl Serialize for End {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            End::Complete => serializer.serialize_str("complete"),
+            End::ClientGone => serializer.serialize_str("client_gone"),
+            End::ProviderCut => serializer.serialize_str("provider_cut"),
+            End::ProviderFault => serializer.serialize_str("provider_fault"),
+            End::Timeout(name) => serializer.collect_str(&format_args!("timeout:{name}")),
+            End::Error => serializer.serialize_str("error"),
+            End::Panic => serializer.serialize_str("panic"),
+        }
+    }
+}
+
+fn as_text<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(method.as_str())
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn record() -> Box<Record> {
+        Box::new(Record {
+            time: Timestamp::UNIX_EPOCH,
+            request_id: "r-1".into(),
+            remote: [127, 0, 0, 1].into(),
+            host: "a.test".into(),
+            method: Method::POST,
+            path: "/v1/chat/completions".into(),
+            status: 200,
+            operation: None,
+            namespace: None,
+            route: None,
+            rule: None,
+            consumer: None,
+            provider: None,
+            credential: None,
+            protocol: None,
+            model: Models::default(),
+            stream: true,
+            tokens: None,
+            first_token_ms: None,
+            duration_ms: 7,
+            bytes_in: 1,
+            bytes_out: 2,
+            end: End::Timeout("idle"),
+            error: None,
+        })
+    }
+
+    #[test]
+    fn a_record_is_one_line_without_what_does_not_apply() {
+        let sink = Sink::default();
+        let (log, writer) = AccessLog::spawn(sink.clone()).unwrap();
+        log.record(record());
+        drop(log);
+        writer.join();
+        let expected = concat!(
+            r#"{"time":"1970-01-01T00:00:00Z","request_id":"r-1","remote":"127.0.0.1","host":"a.test","#,
+            r#""method":"POST","path":"/v1/chat/completions","status":200,"stream":true,"#,
+            r#""duration_ms":7,"bytes_in":1,"bytes_out":2,"end":"timeout:idle"}"#,
+            "\n",
+        );
+        assert_eq!(String::from_utf8(sink.0.lock().clone()).unwrap(), expected);
+    }
+
+    #[test]
+    fn lines_beyond_the_queue_are_dropped_and_counted() {
+        let sink = Sink::default();
+        let stuck = sink.0.lock();
+        let (log, writer) = AccessLog::with_queue(2, sink.clone()).unwrap();
+        for _ in 0..10 {
+            log.record(record());
+        }
+        // One may be with the thread, which is stuck; two wait; the others are lost.
+        let dropped = log.dropped();
+        assert!((7..=8).contains(&dropped), "{dropped}");
+        drop(stuck);
+        drop(log);
+        writer.join();
+        let lines = sink.0.lock().iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(lines as u64, 10 - dropped);
+    }
+}

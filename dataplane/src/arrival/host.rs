@@ -1,0 +1,155 @@
+//! The host that a request is for, in the one form that domains are named by.
+//!
+//! An absolute-form target or `:authority` goes before the `Host` header
+//! (RFC 9112 §3.2.2, RFC 9113 §8.3.1); the port and a trailing dot are cut off,
+//! letters become lower case.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use http::header::HOST;
+
+/// Lower case, no port, no trailing dot, never a wildcard.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostName(Arc<str>);
+
+/// The request does not say, in a way that can be trusted, whom it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// Neither a target with an authority nor a `Host` header.
+    #[error("the request has no Host header")]
+    Missing,
+    /// Two `Host` headers (RFC 9112 §3.2: answer 400).
+    #[error("the request has more than one Host header")]
+    Several,
+    /// Not the name of a host.
+    #[error("the Host header is not a host name")]
+    Malformed,
+}
+
+impl HostName {
+    /// Finds the host of a request.
+    pub fn of<B>(request: &http::Request<B>) -> Result<Self, HostError> {
+        match request.uri().authority() {
+            Some(authority) => Self::parse(authority.as_str()),
+            None => Self::from_header(request.headers()),
+        }
+    }
+
+    /// Normalises `host[:port]`.
+    pub fn parse(authority: &str) -> Result<Self, HostError> {
+        let host = without_port(authority).ok_or(HostError::Malformed)?;
+        let host = host.strip_suffix('.').unwrap_or(host);
+        // RFC 1035 §2.3.4: at most 255 octets.
+        let is_name = !host.is_empty() && host.len() <= 255 && host.bytes().all(is_host_byte);
+        is_name
+            .then(|| Self(host.to_ascii_lowercase().into()))
+            .ok_or(HostError::Malformed)
+    }
+
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn from_header(headers: &http::HeaderMap) -> Result<Self, HostError> {
+        let mut values = headers.get_all(HOST).iter();
+        let value = values.next().ok_or(HostError::Missing)?;
+        if values.next().is_some() {
+            return Err(HostError::Several);
+        }
+        Self::parse(value.to_str().map_err(|_| HostError::Malformed)?)
+    }
+}
+
+impl Deref for HostName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for HostName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Cuts off `:port`; `None` if what stands there is no port. IPv6 addresses keep their brackets.
+fn without_port(authority: &str) -> Option<&str> {
+    let name_end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
+    match authority[name_end..].find(':') {
+        None => Some(authority),
+        Some(colon) => {
+            let (host, port) = authority.split_at(name_end + colon);
+            port[1..]
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+                .then_some(host)
+        }
+    }
+}
+
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'[' | b']' | b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(authority: &str) -> Result<String, HostError> {
+        HostName::parse(authority).map(|host| host.to_string())
+    }
+
+    #[test]
+    fn port_case_and_trailing_dot_do_not_matter() {
+        for written in ["a.test", "A.Test:8080", "a.test.", "a.test.:443", "a.test:"] {
+            assert_eq!(parsed(written), Ok("a.test".into()), "{written}");
+        }
+        assert_eq!(parsed("[::1]:80"), Ok("[::1]".into()));
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for written in [
+            "", ".", ":80", "*.test", "*", "a/b", "a b", "u@a.test", "a:x", "é.test",
+        ] {
+            assert_eq!(parsed(written), Err(HostError::Malformed), "{written}");
+        }
+    }
+
+    #[test]
+    fn an_absolute_target_goes_before_the_header() {
+        let request = http::Request::get("http://target.test/x")
+            .header(HOST, "header.test")
+            .body(())
+            .unwrap();
+        assert_eq!(HostName::of(&request).unwrap().as_str(), "target.test");
+    }
+
+    #[test]
+    fn two_host_headers_are_refused() {
+        let request = http::Request::get("/x")
+            .header(HOST, "a.test")
+            .header(HOST, "b.test")
+            .body(())
+            .unwrap();
+        assert_eq!(HostName::of(&request), Err(HostError::Several));
+    }
+
+    #[test]
+    fn no_host_at_all_is_missing() {
+        let request = http::Request::get("/x").body(()).unwrap();
+        assert_eq!(HostName::of(&request), Err(HostError::Missing));
+    }
+}

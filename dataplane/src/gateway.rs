@@ -1,0 +1,30 @@
+//! Everything that a request may use, built once by `run` and shared by all.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use crate::access_log::AccessLog;
+use crate::metrics::Metrics;
+use crate::quota::{Estimator, Quotas};
+use crate::store::Store;
+use crate::upstream::Pool;
+
+/// The shared parts of the data plane.
+pub struct Gateway {
+    /// What is known of domains, credentials and consumers.
+    pub store: Store,
+    /// Admits requests and settles them.
+    pub quotas: Quotas,
+    /// What a model's tokens weigh.
+    pub estimator: Estimator,
+    /// Connections to providers.
+    pub upstream: Pool,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// One line for each request.
+    pub access_log: AccessLog,
+    /// Owns the settlements on their way to the counters: wait for it once no request is left, and
+    /// before the quotas are stopped. Holds at most one short task for each request that has ended.
+    pub settling: TaskTracker,
+}

@@ -1,0 +1,119 @@
+//! Takes connections and hands each request on: HTTP/1.1 and cleartext HTTP/2
+//! on one port.
+//!
+//! Told to stop, it accepts no more, tells every connection (`connection:
+//! close`, GOAWAY) and lets open requests finish for as long as the drain
+//! lasts. It never closes a connection for a change of configuration.
+
+mod connection;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Request;
+use hyper::body::Incoming;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::arrival::Arrival;
+use crate::gateway::Gateway;
+use crate::request::life;
+
+/// After accept failed for want of something (file descriptors, memory), that
+/// long passes before the next try, instead of spinning.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A bound port, not served yet.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds a port; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// Gives the address that is bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`, then drains for at most `drain`; returns when all
+    /// connections have ended.
+    pub async fn serve(self, gateway: Arc<Gateway>, drain: Duration, shutdown: CancellationToken) {
+        let open = Open {
+            gateway,
+            connections: TaskTracker::new(),
+            draining: shutdown.child_token(),
+            cut: CancellationToken::new(),
+        };
+        self.accept_until(&open, &shutdown).await;
+        drop(self.socket);
+        open.drain(drain).await;
+    }
+
+    async fn accept_until(&self, open: &Open, shutdown: &CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, remote)) => open.spawn(stream, remote),
+                    Err(error) => {
+                        warn!(%error, "connection not accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// The connections that are open.
+struct Open {
+    gateway: Arc<Gateway>,
+    connections: TaskTracker,
+    /// No new requests.
+    draining: CancellationToken,
+    /// The drain is over.
+    cut: CancellationToken,
+}
+
+impl Open {
+    fn spawn(&self, stream: TcpStream, remote: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, %remote, "nodelay not set");
+        }
+        let gateway = self.gateway.clone();
+        let answer = move |request: Request<Incoming>| {
+            let gateway = gateway.clone();
+            async move {
+                let arrival = Arrival::of(&request, remote, Instant::now());
+                life::serve(&gateway, arrival, request).await
+            }
+        };
+        let serve = connection::serve(stream, answer, self.draining.clone(), self.cut.clone());
+        self.connections.spawn(serve);
+    }
+
+    async fn drain(self, drain: Duration) {
+        self.connections.close();
+        let finished = tokio::time::timeout(drain, self.connections.wait()).await;
+        if finished.is_err() {
+            warn!(
+                connections = self.connections.len(),
+                "drain is over, requests are cut"
+            );
+            self.cut.cancel();
+            self.connections.wait().await;
+        }
+    }
+}

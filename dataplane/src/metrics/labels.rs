@@ -1,0 +1,178 @@
+//! The closed lists that labels come from.
+
+use turnpike_protocol::FaultClass;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationLabel {
+    /// A chat completion.
+    Chat,
+    /// Embeddings.
+    Embeddings,
+    /// The list of models, or one of them.
+    Models,
+    /// Nothing that the gateway knows.
+    Unknown,
+}
+
+/// The first digit of a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusClass {
+    /// 1xx to 3xx.
+    Success,
+    /// 4xx.
+    Client,
+    /// 5xx.
+    Server,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamFault {
+    /// The provider found the request wrong.
+    ClientFault,
+    /// The prompt is longer than the model's window.
+    ContextExceeded,
+    /// The provider's filter refused the content.
+    ContentPolicy,
+    /// The gateway's key was refused.
+    Credential,
+    /// The provider is full.
+    Capacity,
+    /// The provider failed in a way that may pass.
+    Transient,
+    /// The provider does not have the model.
+    ModelMissing,
+    /// No connection.
+    Unreachable,
+    /// One of the timeouts.
+    Timeout,
+    /// The provider stopped in the middle of an answer.
+    Cut,
+    /// The answer could not be read.
+    Garbage,
+    /// The provider is faulty, gone or refused.
+    Unavailable,
+}
+
+impl OperationLabel {
+    pub(super) const ALL: [Self; 4] = [Self::Chat, Self::Embeddings, Self::Models, Self::Unknown];
+
+    /// The label of an operation, by its name; `None`: it was not recognised.
+    pub fn named(operation: Option<&str>) -> Self {
+        match operation {
+            Some("ChatCompletions") => Self::Chat,
+            Some("Embeddings") => Self::Embeddings,
+            Some("Models" | "Model") => Self::Models,
+            _ => Self::Unknown,
+        }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
+            Self::Models => "models",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl StatusClass {
+    pub(super) const ALL: [Self; 3] = [Self::Success, Self::Client, Self::Server];
+
+    pub(super) fn of(status: u16) -> Self {
+        match status {
+            ..=399 => Self::Success,
+            400..=499 => Self::Client,
+            500.. => Self::Server,
+        }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "2xx",
+            Self::Client => "4xx",
+            Self::Server => "5xx",
+        }
+    }
+}
+
+impl UpstreamFault {
+    pub(super) const ALL: [Self; 12] = [
+        Self::ClientFault,
+        Self::ContextExceeded,
+        Self::ContentPolicy,
+        Self::Credential,
+        Self::Capacity,
+        Self::Transient,
+        Self::ModelMissing,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Cut,
+        Self::Garbage,
+        Self::Unavailable,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientFault => "client_fault",
+            Self::ContextExceeded => "context_exceeded",
+            Self::ContentPolicy => "content_policy",
+            Self::Credential => "credential",
+            Self::Capacity => "capacity",
+            Self::Transient => "transient",
+            Self::ModelMissing => "model_missing",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Cut => "cut",
+            Self::Garbage => "garbage",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl From<FaultClass> for UpstreamFault {
+    fn from(class: FaultClass) -> Self {
+        match class {
+            FaultClass::ClientFault => Self::ClientFault,
+            FaultClass::ContextExceeded => Self::ContextExceeded,
+            FaultClass::ContentPolicy => Self::ContentPolicy,
+            FaultClass::Credential => Self::Credential,
+            FaultClass::Capacity => Self::Capacity,
+            FaultClass::Transient => Self::Transient,
+            FaultClass::ModelMissing => Self::ModelMissing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use turnpike_protocol::Operation;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_has_a_label() {
+        let id = String::new();
+        for (operation, label) in [
+            (Operation::ChatCompletions, OperationLabel::Chat),
+            (Operation::Embeddings, OperationLabel::Embeddings),
+            (Operation::Models, OperationLabel::Models),
+            (Operation::Model { id }, OperationLabel::Models),
+        ] {
+            assert_eq!(OperationLabel::named(Some(operation.as_str())), label);
+        }
+        assert_eq!(OperationLabel::named(None), OperationLabel::Unknown);
+    }
+
+    #[test]
+    fn every_label_stands_at_its_own_place() {
+        let operations = OperationLabel::ALL.map(|label| label as usize);
+        assert_eq!(operations, std::array::from_fn(|place| place));
+        let classes = StatusClass::ALL.map(|label| label as usize);
+        assert_eq!(classes, std::array::from_fn(|place| place));
+        let faults = UpstreamFault::ALL.map(|label| label as usize);
+        assert_eq!(faults, std::array::from_fn(|place| place));
+    }
+}

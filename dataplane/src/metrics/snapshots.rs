@@ -1,0 +1,84 @@
+//! What the store holds, counted at each scrape.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+
+use super::Labels;
+use crate::store::{Link, Store};
+
+pub(super) fn register(registry: &mut Registry, store: Store) {
+    registry.register_collector(Box::new(Snapshots(store)));
+}
+
+struct Snapshots(Store);
+
+impl fmt::Debug for Snapshots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Snapshots")
+    }
+}
+
+impl Collector for Snapshots {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let connected = ConstGauge::new(i64::from(self.0.link() == Link::Up));
+        let name = "turnpike_snapshot_stream_connected";
+        let help = "1 while a controller sends changes";
+        connected.encode(encoder.encode_descriptor(
+            name,
+            help,
+            None,
+            connected.metric_type(),
+        )?)?;
+
+        let names = names(&self.0);
+        let help = "Names known to the store, by what is known of them";
+        let name = "turnpike_store_names";
+        names.encode(encoder.encode_descriptor(name, help, None, names.metric_type())?)?;
+
+        let activity = self.0.activity();
+        for (name, help, count) in [
+            (
+                "turnpike_snapshot_changes_applied",
+                "Changes put into force",
+                activity.applied,
+            ),
+            (
+                "turnpike_snapshot_changes_refused",
+                "Changes that this build could not put into force",
+                activity.refused,
+            ),
+        ] {
+            let counter = ConstCounter::new(count);
+            counter.encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
+        }
+        Ok(())
+    }
+}
+
+fn names(store: &Store) -> Family<Labels<2>, Gauge> {
+    let census = store.census();
+    let names: Family<Labels<2>, Gauge> = Family::default();
+    for (state, kind, count) in [
+        ("held", "domain", census.domains),
+        ("alias", "domain", census.aliases),
+        ("held", "credential", census.credentials),
+        ("held", "dependency", census.dependencies),
+        ("missing", "any", census.misses),
+        ("pending", "any", census.pending),
+    ] {
+        let gauge = names.get_or_create_owned(&[("state", state), ("kind", kind)]);
+        gauge.set(count as i64);
+    }
+    names
+}

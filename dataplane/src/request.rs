@@ -1,0 +1,31 @@
+//! One request's life: nine steps, one module each, strung together by `life`.
+//!
+//! ```text
+//! host → domain
+//!   1 operation   method, path → what is asked for
+//!   2 authenticate   keys → who calls
+//!   3 peek   body → model, stream
+//!   4 matching   → route, rule
+//!   5 admit   authorization, reservation
+//!   6 transform   head for the provider
+//!   7 attempt   choose → encode → send → classify
+//!   8 relay   answer → client
+//!   9 settle   quota, figures, log line: once, however it ends
+//! ```
+//!
+//! Every step fails with an [`error::RequestError`], which becomes an HTTP
+//! answer in one place.
+
+pub mod admit;
+pub mod attempt;
+pub mod authenticate;
+pub mod error;
+pub mod life;
+pub mod matching;
+pub mod models;
+pub mod operation;
+pub mod peek;
+pub mod relay;
+pub mod request_id;
+pub mod settle;
+pub mod transform;

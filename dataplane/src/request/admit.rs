@@ -1,0 +1,105 @@
+//! Step 5: whether the request may go on: authorization, then every quota at once.
+
+mod authorize;
+mod charges;
+mod headers;
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+
+pub use authorize::authorize;
+pub use charges::Counted;
+
+use super::error::{RequestError, Result};
+use crate::quota::{Decision, Quotas, Ticket, Unit};
+use crate::store::view::DomainView;
+use charges::Charged;
+
+/// A reservation outlives the longest attempt by this much, for the settlement to arrive.
+const GRACE: Duration = Duration::from_secs(30);
+/// What a reservation lives where nothing bounds the attempt.
+const UNBOUNDED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an admitted request goes on with.
+pub struct Admitted {
+    /// Must be settled.
+    pub ticket: Ticket,
+    /// `x-ratelimit-*`, for the answer.
+    pub headers: HeaderMap,
+}
+
+/// Reserves `counted.estimate` with every quota over the request, all or none.
+///
+/// `total` bounds the request's attempt. Errors: 429 or 503 in the words of the quota in the way.
+pub async fn reserve(
+    quotas: &Quotas,
+    domain: &DomainView,
+    counted: &Counted<'_>,
+    total: Option<Duration>,
+) -> Result<Admitted> {
+    // Empty only once the namespace was withdrawn: without it nobody knows what to charge.
+    let (Some(tenant), Some(fleet)) = (domain.tenant.load(), domain.fleet.load()) else {
+        return Err(super::error::unavailable());
+    };
+    let (asks, charged) = charges::charges(&tenant, &fleet, counted);
+    let ttl = total.unwrap_or(UNBOUNDED).saturating_add(GRACE);
+    match quotas.admit(asks, ttl).await {
+        Decision::Admitted { ticket, standings } => Ok(Admitted {
+            ticket,
+            headers: headers::rate_limits(&standings),
+        }),
+        Decision::Unchecked { ticket } => Ok(Admitted {
+            ticket,
+            headers: HeaderMap::new(),
+        }),
+        Decision::Exceeded {
+            charge,
+            retry_after,
+            standings,
+        } => Err(exceeded(&charged[charge])
+            .headers(headers::rate_limits(&standings))
+            .retry_after(retry_after)),
+        Decision::TooLarge { charge, standings } => {
+            Err(too_large(&charged[charge]).headers(headers::rate_limits(&standings)))
+        }
+        Decision::StoreDown { charge } => Err(store_down(&charged[charge])),
+    }
+}
+
+fn exceeded(charged: &Charged) -> RequestError {
+    let (code, what) = match charged.unit {
+        Unit::Tokens => ("token_quota_exceeded", "tokens"),
+        Unit::Requests => ("request_quota_exceeded", "requests"),
+    };
+    let message = charged.message().unwrap_or_else(|| {
+        format!(
+            "over the limit {:?} of quota {}: {} {what} in {:?}; try again later",
+            charged.limit_name, charged.quota.name, charged.limit, charged.window
+        )
+    });
+    RequestError::new(StatusCode::TOO_MANY_REQUESTS, code, message)
+}
+
+fn too_large(charged: &Charged) -> RequestError {
+    let message = format!(
+        "this request alone is estimated at {} tokens, more than the limit {:?} of quota {} ever \
+         allows ({}); shorten the prompt or set a lower max_tokens",
+        charged.estimate, charged.limit_name, charged.quota.name, charged.limit
+    );
+    let code = "request_too_large_for_quota";
+    RequestError::new(StatusCode::TOO_MANY_REQUESTS, code, message).never_retry()
+}
+
+fn store_down(charged: &Charged) -> RequestError {
+    let message = format!(
+        "the counters of quota {} cannot be reached just now; try again",
+        charged.quota.name
+    );
+    RequestError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "quota_store_unavailable",
+        message,
+    )
+    .retry_after(Duration::from_secs(1))
+}

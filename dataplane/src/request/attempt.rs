@@ -1,0 +1,243 @@
+//! Step 7: one provider asked: chosen, encoded for, sent to, its answer classified.
+//!
+//! There is one attempt so far. It ends at the first content of the answer,
+//! so another one could follow any error of it without the client noticing.
+
+mod choose;
+mod retry_after;
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport};
+use turnpike_protocol::{
+    ClientProtocol, FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor,
+};
+
+pub use choose::{Candidate, choose, is_offered, longest_total};
+
+use super::error::{RequestError, Result};
+use super::relay::{self, Answer, Clocks, HeldStream};
+use super::settle::{Account, Spent};
+use super::transform;
+use crate::metrics::UpstreamFault;
+use crate::store::view::{RuleView, UpstreamView};
+use crate::upstream::{AnswerBody, PiecesBody, Pool, SendError, echo};
+
+/// Everything about a request that an attempt needs, whoever is asked.
+pub struct Order<'a> {
+    pub client: ClientProtocol,
+    pub operation: &'a Operation,
+    pub rule: &'a RuleView,
+    /// As the caller calls it.
+    pub model: &'a str,
+    pub headers: &'a HeaderMap,
+    pub head: &'a Head,
+    pub body: &'a Bytes,
+}
+
+/// An answer, and hints of the request that its provider has no word for.
+pub struct Attempted {
+    pub answer: Answer,
+    pub dropped: Vec<String>,
+}
+
+/// Asks a provider of the rule.
+///
+/// Cancel-safe: dropped, the provider is cancelled; the account knows how far it got.
+pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> Result<Attempted> {
+    let candidate = choose(order.rule, order.model, &mut rand::rng())?;
+    let upstream = candidate.upstream()?;
+    let mut clocks = Clocks::start(upstream.timeouts);
+    let target = Target {
+        protocol: upstream.protocol,
+        upstream_model: &candidate.upstream_model,
+        created: seconds_since_1970(),
+    };
+    let outgoing = turnpike_protocol::encode(
+        order.client,
+        order.operation,
+        order.head,
+        order.body,
+        &target,
+    )
+    .map_err(|unsupported| {
+        RequestError::bad_request("unsupported_parameter", unsupported.message)
+            .param(unsupported.field)
+    })?;
+    note(account, &candidate, upstream);
+    let Outgoing {
+        body,
+        reply,
+        dropped,
+    } = outgoing;
+    let response = match upstream.transport {
+        Transport::Echo => {
+            account.spent(Spent::Taken);
+            clocks.await_first_token();
+            echo::answer(order.operation, &body.concat())
+        }
+        Transport::Http => {
+            let is_streaming = reply.is_streaming();
+            let mut request = Request::new(PiecesBody::new(body));
+            write_head(
+                &mut request,
+                order,
+                &candidate,
+                upstream,
+                is_streaming,
+                account,
+            )?;
+            send(pool, request, upstream, is_streaming, &mut clocks, account).await?
+        }
+    };
+    if !response.status().is_success() {
+        return Err(refusal(response, upstream, &mut clocks, account).await);
+    }
+    refuse_encoded(response.headers())?;
+    let answer = receive(response.into_body(), &reply, clocks).await;
+    let answer = answer.inspect_err(|error| {
+        if error.is_refusal() {
+            account.spent(Spent::Refused);
+        }
+    })?;
+    account.first_token();
+    Ok(Attempted { answer, dropped })
+}
+
+/// Reads the answer: all of it, or of a stream up to its first content.
+async fn receive(body: AnswerBody, reply: &ReplyPlan, mut clocks: Clocks) -> Result<Answer> {
+    if reply.is_streaming() {
+        let held = HeldStream::open(body, reply, clocks).await?;
+        return Ok(Answer::Stream(Box::new(held)));
+    }
+    let decoded = relay::read_whole(body, reply, &mut clocks).await?;
+    Ok(Answer::Whole(decoded))
+}
+
+fn note(account: &mut Account, candidate: &Candidate<'_>, upstream: &UpstreamView) {
+    account.note(|record| {
+        record.provider = Some(candidate.backend.provider_name.clone());
+        record.credential = candidate.key(upstream).map(|key| key.name.clone());
+        record.protocol = Some(upstream.protocol.as_str());
+        record.model.upstream = Some((*candidate.upstream_model).into());
+    });
+}
+
+fn write_head(
+    request: &mut Request<PiecesBody>,
+    order: &Order<'_>,
+    candidate: &Candidate<'_>,
+    upstream: &UpstreamView,
+    is_streaming: bool,
+    account: &Account,
+) -> Result<()> {
+    let path = vendor::upstream_path(upstream.protocol, order.operation);
+    let uri = upstream
+        .base_url
+        .as_ref()
+        .and_then(|base| base.join(path).ok());
+    *request.uri_mut() =
+        uri.ok_or_else(|| RequestError::provider_unavailable("it has no usable URL"))?;
+    *request.method_mut() = Method::POST;
+    let id = &account.id().header;
+    *request.headers_mut() =
+        transform::upstream_headers(order.headers, upstream.protocol, id, is_streaming);
+    if upstream.auth == vendor::Auth::XApiKey {
+        let (name, value) = ANTHROPIC_VERSION;
+        request
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    if let Some((name, value)) = candidate.key(upstream).and_then(|key| key.header.as_ref()) {
+        request.headers_mut().insert(name, value.clone());
+    }
+    Ok(())
+}
+
+/// Sends the request and waits for the head of the answer.
+///
+/// Of a stream the head is part of the first token's time; of a whole answer it may come only once
+/// everything is generated, so there the total timeout alone rules.
+async fn send(
+    pool: &Pool,
+    request: Request<PiecesBody>,
+    upstream: &UpstreamView,
+    is_streaming: bool,
+    clocks: &mut Clocks,
+    account: &mut Account,
+) -> Result<Response<AnswerBody>> {
+    let mut sending = pool.start(request);
+    let connected = clocks
+        .within(sending.connected(upstream.timeouts.connect))
+        .await?;
+    connected.map_err(|error| unreachable(&error))?;
+    account.spent(Spent::Taken);
+    if is_streaming {
+        clocks.await_first_token();
+    }
+    let answer = clocks.within(sending.answer()).await?;
+    let response = answer.map_err(|error| {
+        if error.is_unsent() {
+            account.spent(Spent::Unsent);
+        }
+        unreachable(&error)
+    })?;
+    Ok(response.map(AnswerBody::Http))
+}
+
+fn unreachable(error: &SendError) -> RequestError {
+    match error {
+        SendError::ConnectTimeout(after) => RequestError::timeout("connect", *after),
+        SendError::Connect(_) => {
+            let message = error.to_string();
+            let fault = UpstreamFault::Unreachable;
+            let status = StatusCode::BAD_GATEWAY;
+            RequestError::upstream(fault, status, "provider_unreachable", message)
+        }
+        SendError::Broken => {
+            let message = error.to_string();
+            let (fault, status) = (UpstreamFault::Cut, StatusCode::BAD_GATEWAY);
+            RequestError::upstream(fault, status, "provider_connection_lost", message)
+        }
+    }
+}
+
+/// Reads what a provider says instead of an answer.
+async fn refusal(
+    response: Response<AnswerBody>,
+    upstream: &UpstreamView,
+    clocks: &mut Clocks,
+    account: &mut Account,
+) -> RequestError {
+    account.spent(Spent::Refused);
+    let (parts, body) = response.into_parts();
+    let body = relay::read_error(body, clocks).await;
+    let said = turnpike_protocol::classify(upstream.protocol, parts.status.as_u16(), &body);
+    let class = said.class;
+    let error = RequestError::from(said);
+    let after = parts.headers.get(RETRY_AFTER);
+    match after.and_then(|value| retry_after::parse(value, SystemTime::now())) {
+        Some(after) if class == FaultClass::Capacity || class == FaultClass::Transient => {
+            error.retry_after(after)
+        }
+        _ => error,
+    }
+}
+
+/// A provider that compresses although it was asked not to cannot be read.
+fn refuse_encoded(headers: &HeaderMap) -> Result<()> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(relay::bad_answer(
+            "the provider compressed its answer although it was asked not to",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn seconds_since_1970() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,177 @@
+//! Who is asked: a backend by weight, the model as it calls it, a key in its turn. No I/O.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use rand::Rng;
+
+use crate::request::error::{RequestError, Result};
+use crate::request::matching::model_not_found;
+use crate::store::view::{BackendView, KeyView, ModelView, ProviderView, RuleView, UpstreamView};
+use crate::upstream::{balance, keys};
+
+/// A backend chosen, with the provider as it was then.
+pub struct Candidate<'a> {
+    pub backend: &'a BackendView,
+    pub provider: Arc<ProviderView>,
+    /// What the provider is asked for.
+    pub upstream_model: Arc<str>,
+    key: Option<usize>,
+}
+
+impl Candidate<'_> {
+    /// The provider, usable.
+    pub fn upstream(&self) -> Result<&UpstreamView> {
+        self.provider
+            .state
+            .as_ref()
+            .map_err(|reason| RequestError::provider_unavailable(reason))
+    }
+
+    /// The key whose turn it is.
+    pub fn key<'a>(&self, upstream: &'a UpstreamView) -> Option<&'a KeyView> {
+        upstream.keys.get(self.key?)
+    }
+}
+
+/// Chooses among the rule's backends that offer the model, by weight.
+///
+/// A faulty provider keeps its share, and answers it with 503: it loses its own traffic and no more.
+/// Errors: 404 where no backend offers the model, 503 where the chosen one cannot be used.
+pub fn choose<'a>(rule: &'a RuleView, model: &str, rng: &mut impl Rng) -> Result<Candidate<'a>> {
+    let weights = rule
+        .backends
+        .iter()
+        .map(|backend| match offer(backend, model) {
+            Offer::None => 0,
+            Offer::Faulty | Offer::Model => backend.weight,
+        });
+    let Some(index) = balance::choose(weights, rng) else {
+        return Err(nobody(rule, model));
+    };
+    let backend = &rule.backends[index];
+    let provider = backend
+        .provider
+        .load()
+        .ok_or_else(|| RequestError::provider_unavailable("it does not exist"))?;
+    let upstream = provider
+        .state
+        .as_ref()
+        .map_err(|reason| RequestError::provider_unavailable(reason))?;
+    let asked = backend.model.as_deref().unwrap_or(model);
+    let upstream_model =
+        map_model(&upstream.models, asked).ok_or_else(|| model_not_found(model))?;
+    let turn = &backend.provider.runtime().key_turn;
+    let key = keys::next(turn, upstream.keys.len());
+    Ok(Candidate {
+        backend,
+        provider,
+        upstream_model,
+        key,
+    })
+}
+
+/// Whether some backend of the rule would be asked for this model.
+pub fn is_offered(rule: &RuleView, model: &str) -> bool {
+    let offers =
+        |backend: &BackendView| backend.weight > 0 && offer(backend, model) == Offer::Model;
+    rule.backends.iter().any(offers)
+}
+
+/// The longest total timeout over a rule's backends; `None`: some attempt may last for ever.
+pub fn longest_total(rule: &RuleView) -> Option<Duration> {
+    let mut longest = Duration::ZERO;
+    for backend in &rule.backends {
+        if let Some(provider) = backend.provider.load()
+            && let Ok(upstream) = &provider.state
+        {
+            longest = longest.max(upstream.timeouts.total?);
+        }
+    }
+    Some(longest)
+}
+
+/// What a backend makes of a model.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    /// It has it.
+    Model,
+    /// Nobody can say.
+    Faulty,
+    /// It does not have it.
+    None,
+}
+
+fn offer(backend: &BackendView, model: &str) -> Offer {
+    let Some(provider) = backend.provider.load() else {
+        return Offer::Faulty;
+    };
+    let Ok(upstream) = &provider.state else {
+        return Offer::Faulty;
+    };
+    let asked = backend.model.as_deref().unwrap_or(model);
+    let is_known = upstream.models.is_empty() || find_model(&upstream.models, asked).is_some();
+    if is_known { Offer::Model } else { Offer::None }
+}
+
+/// A plain name goes before a pattern.
+fn find_model<'a>(models: &'a [ModelView], asked: &str) -> Option<&'a ModelView> {
+    let exact = models
+        .iter()
+        .find(|model| model.name.as_exact() == Some(asked));
+    exact.or_else(|| models.iter().find(|model| model.name.is_match(asked)))
+}
+
+/// What the provider calls a model; `None`: it does not offer it.
+fn map_model(models: &[ModelView], asked: &str) -> Option<Arc<str>> {
+    if models.is_empty() {
+        return Some(asked.into());
+    }
+    let model = find_model(models, asked)?;
+    Some(model.upstream_model.clone().unwrap_or_else(|| asked.into()))
+}
+
+fn nobody(rule: &RuleView, model: &str) -> RequestError {
+    if rule.backends.iter().all(|backend| backend.weight == 0) {
+        return RequestError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_backend",
+            format!("rule {:?} has no backend with a weight", rule.name),
+        );
+    }
+    model_not_found(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Pattern;
+
+    fn models(pairs: &[(&str, Option<&str>)]) -> Vec<ModelView> {
+        let model = |(name, upstream): &(&str, Option<&str>)| ModelView {
+            name: Pattern::parse(name).unwrap(),
+            upstream_model: upstream.map(Into::into),
+        };
+        pairs.iter().map(model).collect()
+    }
+
+    #[test]
+    fn a_provider_without_models_takes_every_name() {
+        assert_eq!(map_model(&[], "m").as_deref(), Some("m"));
+    }
+
+    #[test]
+    fn a_plain_name_goes_before_a_pattern_and_the_first_pattern_before_others() {
+        let models = models(&[
+            ("gpt-4*", Some("four")),
+            ("gpt-*", None),
+            ("gpt-4o", Some("omni")),
+        ]);
+        let mapped = |asked| map_model(&models, asked);
+        assert_eq!(mapped("gpt-4o").as_deref(), Some("omni"));
+        assert_eq!(mapped("gpt-4.1").as_deref(), Some("four"));
+        assert_eq!(mapped("gpt-5").as_deref(), Some("gpt-5"));
+        assert_eq!(mapped("claude"), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! Strings the steps of a request together.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use turnpike_protocol::{ClientProtocol, Decoded, Head, Operation};
+
+use super::admit::{self, Admitted, Counted, authorize};
+use super::attempt::{self, Attempted, Order, longest_total};
+use super::authenticate::{Caller, authenticate};
+use super::error::{REQUEST_ID, RequestError, Result};
+use super::matching::{self, Facts, Matched};
+use super::models::{self, Question};
+use super::relay::{self, Answer, ResponseBody};
+use super::settle::Account;
+use super::{operation, peek};
+use crate::arrival::{Arrival, HostError, HostName};
+use crate::gateway::Gateway;
+use crate::quota::Output;
+use crate::store::FetchError;
+use crate::store::view::DomainView;
+
+/// Names hints of the request that the provider had no word for.
+const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-turnpike-dropped");
+
+/// Answers one request.
+///
+/// Cancel-safe: dropped (the client hung up), the provider is cancelled and the request settled.
+pub async fn serve(
+    gateway: &Arc<Gateway>,
+    arrival: Arrival,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let (parts, body) = request.into_parts();
+    let mut account = Account::open(gateway, &arrival, &parts);
+    let id = account.id().clone();
+    let outcome = live(gateway, &arrival, &parts, body, &mut account).await;
+    let mut response = match outcome {
+        Ok(reply) => {
+            account.answered(StatusCode::OK);
+            relay::respond(reply.answer, reply.headers, account)
+        }
+        Err(error) => refuse(error, account),
+    };
+    response.headers_mut().insert(REQUEST_ID, id.header);
+    if parts.method == Method::HEAD {
+        response = response.map(ResponseBody::omitted);
+    }
+    response
+}
+
+/// A success, ready to be handed over.
+struct Reply {
+    answer: Answer,
+    headers: HeaderMap,
+}
+
+/// A request whose body has been read.
+struct Asked<'a> {
+    operation: &'a Operation,
+    parts: &'a Parts,
+    head: Head,
+    body: bytes::Bytes,
+    /// As the caller calls it.
+    model: Arc<str>,
+}
+
+async fn live(
+    gateway: &Gateway,
+    arrival: &Arrival,
+    parts: &Parts,
+    body: Incoming,
+    account: &mut Account,
+) -> Result<Reply> {
+    let domain = find_domain(gateway, arrival.host.as_ref()).await?;
+    account.note(|record| record.namespace = Some(domain.namespace.clone()));
+    let operation = operation::recognise(&parts.method, parts.uri.path())?;
+    account.asks(&operation);
+    let now = jiff::Timestamp::now().as_second();
+    let caller = authenticate(&gateway.store, &domain, &parts.headers, now).await?;
+    note_caller(account, &caller);
+    if let Some(reply) = answer_here(&operation, &domain, &caller, parts)? {
+        return Ok(reply);
+    }
+    let body = peek::read(body, &parts.headers, domain.max_body_bytes).await?;
+    account.note(|record| record.bytes_in = body.len() as u64);
+    let head = peek::scan(&body)?;
+    let model = Arc::from(head.model.as_ref().map_or("", |model| &model.value));
+    account.note(|record| {
+        record.stream = head.is_streaming();
+        record.model.requested = Some(Arc::clone(&model));
+    });
+    let asked = Asked {
+        operation: &operation,
+        parts,
+        head,
+        body,
+        model,
+    };
+    carry(gateway, &domain, &caller, asked, account).await
+}
+
+/// From the rule to the provider's answer.
+async fn carry(
+    gateway: &Gateway,
+    domain: &DomainView,
+    caller: &Caller,
+    asked: Asked<'_>,
+    account: &mut Account,
+) -> Result<Reply> {
+    let facts = Facts {
+        path: asked.parts.uri.path(),
+        headers: &asked.parts.headers,
+        model: &asked.model,
+    };
+    let matched = matching::find(domain, caller, facts)?;
+    note_match(account, &matched);
+    peek::check_size(asked.body.len() as u64, matched.route.max_body_bytes)?;
+    authorize(
+        &matched.route.allow,
+        matched.consumer.as_deref(),
+        &asked.model,
+    )?;
+    let counted = Counted {
+        namespace: &domain.namespace,
+        route: &matched.route.name,
+        consumer: matched.consumer.as_deref(),
+        model: &asked.model,
+        estimate: estimate(gateway, &asked),
+    };
+    let total = longest_total(matched.rule);
+    let Admitted {
+        ticket,
+        mut headers,
+    } = admit::reserve(&gateway.quotas, domain, &counted, total).await?;
+    account.hold(ticket);
+    let order = Order {
+        client: ClientProtocol::OpenAI,
+        operation: asked.operation,
+        rule: matched.rule,
+        model: &asked.model,
+        headers: &asked.parts.headers,
+        head: &asked.head,
+        body: &asked.body,
+    };
+    let Attempted { answer, dropped } =
+        attempt::attempt(&gateway.upstream, &order, account).await?;
+    if let Answer::Whole(decoded) = &answer {
+        note_answer(account, decoded);
+    }
+    if let Some(value) = dropped_fields(&dropped) {
+        headers.insert(DROPPED_FIELDS, value);
+    }
+    Ok(Reply { answer, headers })
+}
+
+async fn find_domain(
+    gateway: &Gateway,
+    host: std::result::Result<&HostName, &HostError>,
+) -> Result<Arc<DomainView>> {
+    let host =
+        host.map_err(|fault| RequestError::bad_request("invalid_host", fault.to_string()))?;
+    if let Some(domain) = gateway.store.get_domain(host) {
+        return Ok(domain);
+    }
+    gateway
+        .store
+        .fetch_domain(host)
+        .await
+        .map_err(|error| match error {
+            FetchError::Unknown => RequestError::new(
+                StatusCode::NOT_FOUND,
+                "unknown_host",
+                format!("the host {:?} is not served here", host.as_str()),
+            ),
+            FetchError::Unavailable => super::error::unavailable(),
+        })
+}
+
+/// Answers what no provider is needed for.
+fn answer_here(
+    operation: &Operation,
+    domain: &DomainView,
+    caller: &Caller,
+    parts: &Parts,
+) -> Result<Option<Reply>> {
+    let question = Question {
+        domain,
+        caller,
+        path: parts.uri.path(),
+        headers: &parts.headers,
+    };
+    let body = match operation {
+        Operation::Models => models::list(&question)?,
+        Operation::Model { id } => models::describe(&question, id)?,
+        Operation::ChatCompletions | Operation::Embeddings => return Ok(None),
+    };
+    Ok(Some(Reply {
+        answer: Answer::Whole(Decoded {
+            body,
+            usage: None,
+            response_model: None,
+            finish_reason: None,
+        }),
+        headers: HeaderMap::new(),
+    }))
+}
+
+fn estimate(gateway: &Gateway, asked: &Asked<'_>) -> u64 {
+    let output = match asked.operation {
+        Operation::ChatCompletions => Output::Text {
+            max_tokens: asked.head.max_tokens,
+            choices: asked.head.n.unwrap_or(1),
+        },
+        _ => Output::Nothing,
+    };
+    let prompt_bytes = asked.body.len() as u64;
+    gateway
+        .estimator
+        .estimate(&asked.model, prompt_bytes, output)
+}
+
+fn note_caller(account: &mut Account, caller: &Caller) {
+    if let Caller::Known(consumer) = caller {
+        account.note(|record| record.consumer = Some(consumer.name.name.as_str().into()));
+    }
+}
+
+fn note_match(account: &mut Account, matched: &Matched<'_>) {
+    account.note(|record| {
+        record.route = Some(matched.route.name.clone());
+        record.rule = Some(matched.rule.name.clone());
+        if record.consumer.is_none() {
+            let consumer = matched.consumer.as_ref();
+            record.consumer = consumer.map(|consumer| consumer.name.name.as_str().into());
+        }
+    });
+}
+
+fn note_answer(account: &mut Account, decoded: &Decoded) {
+    account.used(decoded.usage, decoded.body.len() as u64);
+    account
+        .note(|record| record.model.response = decoded.response_model.as_deref().map(Into::into));
+}
+
+fn dropped_fields(dropped: &[String]) -> Option<HeaderValue> {
+    if dropped.is_empty() {
+        return None;
+    }
+    HeaderValue::try_from(dropped.join(", ")).ok()
+}
+
+fn refuse(error: RequestError, mut account: Account) -> Response<ResponseBody> {
+    let end = error.end();
+    account.answered(error.status());
+    account.failed(&error);
+    let id = account.id().text.clone();
+    let response = error.into_response(ClientProtocol::OpenAI, &id);
+    response.map(|body| ResponseBody::ending(body, account, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Each open request costs this much beside its buffers; a step that grows it should box.
+    #[test]
+    fn a_request_in_flight_stays_small() {
+        let size = size_of_future::<&'static Arc<Gateway>, _, _, _>(serve);
+        assert!(size <= 8 * 1024, "{size} bytes");
+    }
+}

@@ -1,0 +1,159 @@
+//! Step 4: which rule a request falls under. Pure.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+
+use super::authenticate::Caller;
+use super::error::{RequestError, Result};
+use crate::store::view::{Consumer, DomainView, MatchView, PathMatch, RouteView, RuleView};
+
+/// What rules look at.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// Without its query.
+    pub path: &'a str,
+    pub headers: &'a HeaderMap,
+    pub model: &'a str,
+}
+
+/// The rule that a request falls under.
+pub struct Matched<'a> {
+    pub route: &'a RouteView,
+    pub rule: &'a RuleView,
+    /// Who the caller is on this route; `None`: nobody in particular.
+    pub consumer: Option<Arc<Consumer>>,
+}
+
+/// Finds the first rule that matches, over the routes in their order.
+///
+/// Errors: 401 if that rule's route needs a key and none came; 404 if there is no such rule.
+pub fn find<'a>(domain: &'a DomainView, caller: &Caller, facts: Facts<'_>) -> Result<Matched<'a>> {
+    first(domain, caller, facts, ModelCounts::Yes)
+        .unwrap_or_else(|| Err(nothing_matches(domain, caller, facts)))
+}
+
+/// Whether a match's condition on the model counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ModelCounts {
+    Yes,
+    No,
+}
+
+fn first<'a>(
+    domain: &'a DomainView,
+    caller: &Caller,
+    facts: Facts<'_>,
+    model_counts: ModelCounts,
+) -> Option<Result<Matched<'a>>> {
+    for route in &domain.routes {
+        let identity = caller.on(route);
+        let consumer = identity.as_ref().ok().and_then(Option::as_deref);
+        let fits = |rule: &&RuleView| rule_matches(rule, facts, consumer, model_counts);
+        if let Some(rule) = route.rules.iter().find(fits) {
+            return Some(identity.map(|consumer| Matched {
+                route,
+                rule,
+                consumer,
+            }));
+        }
+    }
+    None
+}
+
+fn rule_matches(
+    rule: &RuleView,
+    facts: Facts<'_>,
+    consumer: Option<&Consumer>,
+    model_counts: ModelCounts,
+) -> bool {
+    let fits = |one: &MatchView| {
+        one.path
+            .as_ref()
+            .is_none_or(|path| path_matches(path, facts.path))
+            && (model_counts == ModelCounts::No || one.models.is_match(facts.model))
+            && headers_match(one, facts.headers)
+            && in_groups(&one.groups, consumer)
+    };
+    rule.matches.is_empty() || rule.matches.iter().any(fits)
+}
+
+fn path_matches(wanted: &PathMatch, path: &str) -> bool {
+    match wanted {
+        PathMatch::Exact(whole) => path == whole,
+        PathMatch::Prefix(prefix) => {
+            let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+            let rest = path.strip_prefix(prefix);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        }
+    }
+}
+
+fn headers_match(one: &MatchView, headers: &HeaderMap) -> bool {
+    let has = |(name, value): &(http::HeaderName, http::HeaderValue)| {
+        headers.get_all(name).iter().any(|given| given == value)
+    };
+    one.headers.iter().all(has)
+}
+
+/// Whether the consumer is in one of the groups, or there is no condition.
+pub fn in_groups(groups: &[Arc<str>], consumer: Option<&Consumer>) -> bool {
+    let is_member = |consumer: &Consumer| {
+        let mut own = consumer.groups.iter();
+        own.any(|own| groups.iter().any(|group| **group == **own))
+    };
+    groups.is_empty() || consumer.is_some_and(is_member)
+}
+
+fn nothing_matches(domain: &DomainView, caller: &Caller, facts: Facts<'_>) -> RequestError {
+    match first(domain, caller, facts, ModelCounts::No) {
+        Some(Err(needs_key)) => needs_key,
+        Some(Ok(_)) => model_not_found(facts.model),
+        None => RequestError::new(
+            StatusCode::NOT_FOUND,
+            "no_matching_rule",
+            "no rule of this host matches the request's path, headers and consumer",
+        ),
+    }
+}
+
+/// There is no such model here, for this caller.
+pub fn model_not_found(model: &str) -> RequestError {
+    // A model's name is the caller's own text; a page of it helps nobody.
+    let shown: String = model.chars().take(200).collect();
+    RequestError::new(
+        StatusCode::NOT_FOUND,
+        "model_not_found",
+        format!("the model {shown:?} does not exist here; GET /v1/models lists those that do"),
+    )
+    .param("model")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_covers_whole_segments() {
+        let prefix = |text: &str| PathMatch::Prefix(text.into());
+        for (wanted, path, expected) in [
+            (prefix("/v1"), "/v1", true),
+            (prefix("/v1"), "/v1/x", true),
+            (prefix("/v1"), "/v1x", false),
+            (prefix("/v1/"), "/v1/x", true),
+            (prefix("/v1/"), "/v1", true),
+            (prefix("/"), "/anything", true),
+            (prefix("/V1"), "/v1", false),
+            (PathMatch::Exact("/v1/x".into()), "/v1/x", true),
+            (PathMatch::Exact("/v1/x".into()), "/v1/x/", false),
+        ] {
+            assert_eq!(path_matches(&wanted, path), expected, "{wanted:?} {path}");
+        }
+    }
+
+    #[test]
+    fn a_models_name_in_an_error_is_cut_short() {
+        let error = model_not_found(&"ü".repeat(10_000));
+        assert!(error.body("r").message.len() < 700);
+    }
+}

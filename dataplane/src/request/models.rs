@@ -1,0 +1,115 @@
+//! `GET /v1/models`: what this caller may use, answered here. No I/O.
+//!
+//! A name is listed if a request for it would find a rule, be authorized and
+//! reach a provider: the same functions decide as for a real request. Names
+//! come from where they stand plainly: rules, backends, providers' models.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use turnpike_protocol::{model_object, models_list};
+
+use super::admit::authorize;
+use super::attempt::is_offered;
+use super::authenticate::Caller;
+use super::error::Result;
+use super::matching::{self, Facts, model_not_found};
+use crate::store::view::{DomainView, RuleView};
+
+/// Operations that a model may be for; the path of each decides which rules apply.
+const USES: [&str; 2] = ["/v1/chat/completions", "/v1/embeddings"];
+/// Names looked at for one list; beyond it a list helps nobody.
+const MAX_NAMES: usize = 10_000;
+
+/// Who asks, and under which prefix of the path.
+pub struct Question<'a> {
+    pub domain: &'a DomainView,
+    pub caller: &'a Caller,
+    pub path: &'a str,
+    pub headers: &'a HeaderMap,
+}
+
+/// Lists the models, sorted by name.
+pub fn list(question: &Question<'_>) -> Result<Bytes> {
+    question.must_be_known()?;
+    let uses = question.uses();
+    let mut names = plain_names(question.domain);
+    names.retain(|name| question.may_use(&uses, name));
+    let ids: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok(models_list(&ids))
+}
+
+/// Describes one model; it may be one that is not listed but fits a pattern.
+pub fn describe(question: &Question<'_>, id: &str) -> Result<Bytes> {
+    question.must_be_known()?;
+    if question.may_use(&question.uses(), id) {
+        Ok(model_object(id))
+    } else {
+        Err(model_not_found(id))
+    }
+}
+
+impl Question<'_> {
+    /// Refuses a caller without a key where no route is open to one.
+    fn must_be_known(&self) -> Result<()> {
+        let mut refused = None;
+        for route in &self.domain.routes {
+            match self.caller.on(route) {
+                Ok(_) => return Ok(()),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// The paths by which a model could be used, under the prefix of this request.
+    fn uses(&self) -> [String; 2] {
+        let at = self.path.find("/v1/models").unwrap_or(0);
+        USES.map(|usage| format!("{}{usage}", &self.path[..at]))
+    }
+
+    fn may_use(&self, uses: &[String], model: &str) -> bool {
+        uses.iter().any(|path| {
+            let facts = Facts {
+                path,
+                headers: self.headers,
+                model,
+            };
+            let Ok(matched) = matching::find(self.domain, self.caller, facts) else {
+                return false;
+            };
+            authorize(&matched.route.allow, matched.consumer.as_deref(), model).is_ok()
+                && is_offered(matched.rule, model)
+        })
+    }
+}
+
+fn plain_names(domain: &DomainView) -> BTreeSet<String> {
+    let rules = domain.routes.iter().flat_map(|route| &route.rules);
+    let mut names = BTreeSet::new();
+    for rule in rules {
+        add_names(rule, &mut names);
+        if names.len() >= MAX_NAMES {
+            break;
+        }
+    }
+    names
+}
+
+fn add_names(rule: &RuleView, names: &mut BTreeSet<String>) {
+    let said = rule.matches.iter().flat_map(|one| one.models.exact_names());
+    names.extend(said.map(str::to_owned));
+    for backend in &rule.backends {
+        names.extend(backend.model.as_deref().map(str::to_owned));
+        if let Some(provider) = backend.provider.load()
+            && let Ok(upstream) = &provider.state
+        {
+            let plain = upstream
+                .models
+                .iter()
+                .filter_map(|model| model.name.as_exact());
+            names.extend(plain.map(str::to_owned));
+        }
+    }
+}

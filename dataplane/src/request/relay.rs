@@ -1,0 +1,55 @@
+//! Step 8: the provider's answer, decoded and handed to the client.
+//!
+//! A whole answer is read and then answered. A stream is held until its first
+//! content, so that whatever fails before it becomes a real HTTP status; from
+//! then on it is pulled by the client's connection, chunk by chunk, and a
+//! failure ends it with an error in the client's protocol and an unclean end.
+
+mod body;
+mod clocks;
+mod held;
+mod whole;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use turnpike_protocol::Decoded;
+
+pub use body::{BodyError, ResponseBody};
+pub use clocks::Clocks;
+pub use held::HeldStream;
+pub use whole::{bad_answer, read_error, read_whole};
+
+use super::settle::Account;
+
+/// Tells nginx and its kin to pass chunks as they come.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// A provider's answer, ready for the client.
+pub enum Answer {
+    /// Complete.
+    Whole(Decoded),
+    /// Its first content has come, the rest is on its way.
+    Stream(Box<HeldStream>),
+}
+
+/// Makes the client's answer; the account goes with its body.
+pub fn respond(answer: Answer, mut headers: HeaderMap, account: Account) -> Response<ResponseBody> {
+    let (content_type, body) = match answer {
+        Answer::Whole(decoded) => (
+            "application/json",
+            ResponseBody::whole(decoded.body, account),
+        ),
+        Answer::Stream(held) => {
+            headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+            (
+                "text/event-stream; charset=utf-8",
+                ResponseBody::stream(held, account),
+            )
+        }
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    response
+}

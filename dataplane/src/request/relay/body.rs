@@ -1,0 +1,226 @@
+//! The body that the client's connection pulls; it carries the account, so that whatever becomes of
+//! it settles.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
+
+use super::held::{HeldStream, Pulled};
+use crate::access_log::End;
+use crate::request::error::RequestError;
+use crate::request::settle::Account;
+
+/// Between a stream's last words and its unclean end, so that they are on the wire before the
+/// connection or stream is torn down.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+/// How long a client waits for its stream's end after the end mark, so that the provider's
+/// connection is read to its end and can serve again.
+const CLEAN_END: Duration = Duration::from_millis(100);
+
+/// What clients are answered with.
+pub struct ResponseBody(Kind);
+
+/// Why a body ended uncleanly; the client was told in its own protocol before.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off")]
+pub struct BodyError;
+
+enum Kind {
+    Whole(Bytes, Option<Box<Ending>>),
+    Stream(Box<Stream>),
+}
+
+/// What is settled once a whole body was handed over.
+struct Ending {
+    account: Account,
+    end: End,
+}
+
+struct Stream {
+    held: Box<HeldStream>,
+    /// Taken when settled.
+    account: Option<Account>,
+    state: State,
+}
+
+enum State {
+    /// The provider is pulled from.
+    Open,
+    /// The end mark is decoded; the provider's end is awaited, but not for long.
+    Marked(Pin<Box<Sleep>>),
+    /// The provider is done; what is decoded goes out, then the clean end.
+    Last,
+    /// It failed; what is decoded goes out, then, after a moment, the unclean end.
+    Failed(End, Option<Pin<Box<Sleep>>>),
+    /// Nothing follows.
+    Over,
+}
+
+impl ResponseBody {
+    /// A success answer, settled when it is handed over.
+    pub fn whole(bytes: Bytes, account: Account) -> Self {
+        Self::ending(bytes, account, End::Complete)
+    }
+
+    /// Any whole answer, and how the request has ended by it.
+    pub fn ending(bytes: Bytes, account: Account, end: End) -> Self {
+        Self(Kind::Whole(bytes, Some(Box::new(Ending { account, end }))))
+    }
+
+    /// The answer to HEAD: nothing is handed over, so it is settled at once.
+    pub fn omitted(mut self) -> Self {
+        if let Kind::Whole(_, ending) = &mut self.0 {
+            ending.take().into_iter().for_each(|ending| ending.settle());
+        }
+        self
+    }
+
+    /// A stream; dropping it half-way cancels the provider's.
+    pub fn stream(held: Box<HeldStream>, account: Account) -> Self {
+        Self(Kind::Stream(Box::new(Stream {
+            held,
+            account: Some(account),
+            state: State::Open,
+        })))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let piece = match &mut self.0 {
+            Kind::Stream(stream) => ready!(stream.poll_piece(cx)),
+            Kind::Whole(bytes, ending) => hand_over(bytes, ending).map(Ok),
+        };
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Whole(bytes, ending) => bytes.is_empty() && ending.is_none(),
+            Kind::Stream(stream) => matches!(stream.state, State::Over),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+fn hand_over(bytes: &mut Bytes, ending: &mut Option<Box<Ending>>) -> Option<Bytes> {
+    let bytes = std::mem::take(bytes);
+    if let Some(mut ending) = ending.take() {
+        ending.account.handed(bytes.len());
+        ending.settle();
+    }
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+impl Ending {
+    fn settle(self) {
+        self.account.close(self.end);
+    }
+}
+
+impl Stream {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            if let Some(piece) = self.held.take() {
+                if piece.is_empty() {
+                    continue;
+                }
+                if let Some(account) = &mut self.account {
+                    account.handed(piece.len());
+                }
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            match &mut self.state {
+                State::Open => ready!(self.poll_open(cx)),
+                State::Marked(until) => {
+                    let is_late = until.as_mut().poll(cx).is_ready();
+                    if is_late || !matches!(ready!(self.held.poll_pull(cx)), Ok(Pulled::More)) {
+                        self.state = State::Last;
+                    }
+                }
+                State::Last => {
+                    self.settle(End::Complete);
+                    self.state = State::Over;
+                }
+                State::Failed(end, until) => {
+                    let end = *end;
+                    let until =
+                        until.get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_WORDS)));
+                    ready!(until.as_mut().poll(cx));
+                    self.settle(end);
+                    self.state = State::Over;
+                    return Poll::Ready(Some(Err(BodyError)));
+                }
+                State::Over => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.held.reply.is_complete() {
+            self.state = State::Marked(Box::pin(tokio::time::sleep(CLEAN_END)));
+            return Poll::Ready(());
+        }
+        match ready!(self.held.poll_pull(cx)) {
+            Ok(Pulled::More) => {}
+            Ok(Pulled::End) => self.state = State::Last,
+            Err(error) => self.fail(&error),
+        }
+        Poll::Ready(())
+    }
+
+    /// Ends the stream with an error in the client's protocol, and no end mark.
+    fn fail(&mut self, error: &RequestError) {
+        if let Some(account) = &mut self.account {
+            account.failed(error);
+            let event = self.held.reply.error_event(&error.body(&account.id().text));
+            self.held.append(event);
+        }
+        self.state = State::Failed(error.end(), None);
+    }
+
+    fn settle(&mut self, end: End) {
+        let Some(mut account) = self.account.take() else {
+            return;
+        };
+        self.tell_usage(&mut account);
+        account.close(end);
+    }
+
+    fn tell_usage(&self, account: &mut Account) {
+        let reply = &self.held.reply;
+        account.used(reply.usage(), reply.output_bytes());
+        if let Some(model) = reply.response_model() {
+            account.note(|record| record.model.response = Some(model.into()));
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // The client is gone, unless the stream is over and settled.
+        if let Some(mut account) = self.account.take() {
+            self.tell_usage(&mut account);
+            if let State::Failed(end, _) = self.state {
+                account.close(end);
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The timeouts of one attempt, each by its name: first token, idle and total.
+//!
+//! (To connect is the pool's, to write is the listener's.) One timer serves
+//! all: it sleeps until the earliest deadline that it knows of and looks again
+//! when it wakes, so that a chunk costs a look at the clock and no timer.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use crate::request::error::RequestError;
+use crate::store::view::TimeoutsView;
+
+/// The timeouts of one attempt.
+pub struct Clocks {
+    timeouts: TimeoutsView,
+    started: Instant,
+    phase: Phase,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What is being waited for, and since when.
+#[derive(Clone, Copy)]
+enum Phase {
+    /// Nothing that has a timeout of its own.
+    Untimed,
+    FirstToken(Instant),
+    Next(Instant),
+}
+
+/// A timeout that has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// As resources call it.
+    pub name: &'static str,
+    /// Its length.
+    pub after: Duration,
+}
+
+impl Clocks {
+    /// Starts an attempt.
+    pub fn start(timeouts: TimeoutsView) -> Self {
+        Self {
+            timeouts,
+            started: Instant::now(),
+            phase: Phase::Untimed,
+            timer: None,
+        }
+    }
+
+    /// The request is sent; its first content is awaited.
+    pub fn await_first_token(&mut self) {
+        self.phase = Phase::FirstToken(Instant::now());
+    }
+
+    /// Something came; the next piece is awaited.
+    pub fn await_next(&mut self) {
+        self.phase = Phase::Next(Instant::now());
+    }
+
+    /// Waits for a future, but not past any timeout. Cancel-safe if the future is.
+    pub async fn within<F: Future>(&mut self, future: F) -> Result<F::Output, Expired> {
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => self.poll_expired(cx).map(Err),
+        })
+        .await
+    }
+
+    /// Ready once a timeout has passed.
+    pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        loop {
+            let Some((deadline, expired)) = self.earliest() else {
+                return Poll::Pending;
+            };
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if timer.deadline() > deadline {
+                timer.as_mut().reset(deadline);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if Instant::now() >= deadline {
+                return Poll::Ready(expired);
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    fn earliest(&self) -> Option<(Instant, Expired)> {
+        let total = bound(self.started, self.timeouts.total, "total");
+        let phase = match self.phase {
+            Phase::Untimed => None,
+            Phase::FirstToken(since) => bound(since, self.timeouts.first_token, "firstToken"),
+            Phase::Next(since) => bound(since, self.timeouts.idle, "idle"),
+        };
+        total
+            .into_iter()
+            .chain(phase)
+            .min_by_key(|(deadline, _)| *deadline)
+    }
+}
+
+fn bound(
+    since: Instant,
+    after: Option<Duration>,
+    name: &'static str,
+) -> Option<(Instant, Expired)> {
+    let after = after?;
+    Some((since.checked_add(after)?, Expired { name, after }))
+}
+
+impl From<Expired> for RequestError {
+    fn from(expired: Expired) -> Self {
+        Self::timeout(expired.name, expired.after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    fn seconds(first_token: u64, idle: u64, total: u64) -> Clocks {
+        let bound = |seconds| (seconds > 0).then(|| Duration::from_secs(seconds));
+        Clocks::start(TimeoutsView {
+            connect: None,
+            first_token: bound(first_token),
+            idle: bound(idle),
+            total: bound(total),
+        })
+    }
+
+    async fn expires(clocks: &mut Clocks) -> (&'static str, u64) {
+        let began = Instant::now();
+        let expired = clocks.within(pending::<()>()).await.unwrap_err();
+        (expired.name, began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_own_timeout() {
+        let mut clocks = seconds(5, 2, 60);
+        clocks.await_first_token();
+        assert_eq!(expires(&mut clocks).await, ("firstToken", 5));
+        clocks.await_next();
+        assert_eq!(expires(&mut clocks).await, ("idle", 2));
+        assert_eq!(expires(&mut seconds(5, 2, 60)).await, ("total", 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_piece_starts_the_idle_timeout_anew() {
+        let mut clocks = seconds(0, 2, 0);
+        for _ in 0..5 {
+            clocks.await_next();
+            let piece = tokio::time::sleep(Duration::from_millis(1500));
+            assert_eq!(clocks.within(piece).await, Ok(()));
+        }
+        clocks.await_next();
+        assert_eq!(expires(&mut clocks).await, ("idle", 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn total_ends_even_what_keeps_coming() {
+        let mut clocks = seconds(0, 2, 3);
+        clocks.await_next();
+        assert_eq!(
+            clocks
+                .within(tokio::time::sleep(Duration::from_secs(1)))
+                .await,
+            Ok(())
+        );
+        clocks.await_next();
+        assert_eq!(
+            clocks
+                .within(tokio::time::sleep(Duration::from_secs(1)))
+                .await,
+            Ok(())
+        );
+        clocks.await_next();
+        assert_eq!(expires(&mut clocks).await, ("total", 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_bound_is_no_timeout() {
+        let mut clocks = seconds(0, 0, 0);
+        clocks.await_first_token();
+        let long = tokio::time::sleep(Duration::from_secs(1_000_000));
+        assert_eq!(clocks.within(long).await, Ok(()));
+    }
+}

@@ -1,0 +1,123 @@
+//! A stream on its way: pulled from the provider, decoded, held until its first content.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use turnpike_protocol::{ReplyPlan, ReplyStream, StreamFault};
+
+use super::clocks::{Clocks, Expired};
+use super::whole::{bad_answer, cut};
+use crate::access_log::End;
+use crate::request::error::{RequestError, Result};
+use crate::upstream::AnswerBody;
+
+/// What is held of frames without content; beyond it they are let go, and the answer is begun.
+const MAX_HELD: usize = 64 << 10;
+
+/// A provider's stream and what has been decoded of it.
+pub struct HeldStream {
+    answer: AnswerBody,
+    pub(super) reply: ReplyStream,
+    clocks: Clocks,
+    /// Decoded and not handed over yet; those before `next` are gone.
+    out: Vec<Bytes>,
+    next: usize,
+    is_over: bool,
+}
+
+/// What pulling brought.
+pub(super) enum Pulled {
+    /// There may be more to hand over.
+    More,
+    /// The provider is done; what is decoded is all there is.
+    End,
+}
+
+impl HeldStream {
+    /// Waits until the stream has content, is over, or has failed.
+    ///
+    /// Errors: whatever goes wrong before the first content; nothing of the stream is seen then.
+    pub async fn open(answer: AnswerBody, plan: &ReplyPlan, clocks: Clocks) -> Result<Self> {
+        let mut held = Self {
+            answer,
+            reply: plan.stream(),
+            clocks,
+            out: Vec::new(),
+            next: 0,
+            is_over: false,
+        };
+        while !held.reply.is_committed() && held.held_bytes() <= MAX_HELD {
+            match poll_fn(|cx| held.poll_pull(cx)).await? {
+                Pulled::More => {}
+                Pulled::End => break,
+            }
+        }
+        held.clocks.await_next();
+        Ok(held)
+    }
+
+    /// Takes the next piece for the client, in order.
+    pub(super) fn take(&mut self) -> Option<Bytes> {
+        let piece = self.out.get_mut(self.next).map(std::mem::take);
+        match piece {
+            Some(_) => self.next += 1,
+            None => {
+                self.out.clear();
+                self.next = 0;
+            }
+        }
+        piece
+    }
+
+    /// Adds a piece for the client behind what is decoded.
+    pub(super) fn append(&mut self, piece: Bytes) {
+        self.out.push(piece);
+    }
+
+    /// Pulls one chunk from the provider and decodes it.
+    ///
+    /// What was decoded before a failure stays and belongs to the client.
+    pub(super) fn poll_pull(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pulled>> {
+        if self.is_over {
+            return Poll::Ready(Ok(Pulled::End));
+        }
+        let Poll::Ready(chunk) = self.answer.poll_chunk(cx) else {
+            let expired: Expired = ready!(self.clocks.poll_expired(cx));
+            return Poll::Ready(self.expired(expired));
+        };
+        if self.reply.is_committed() {
+            self.clocks.await_next();
+        }
+        self.is_over = !matches!(chunk, Some(Ok(_)));
+        let outcome = match chunk {
+            Some(Ok(chunk)) => self.reply.push(chunk, &mut self.out).map(|()| Pulled::More),
+            Some(Err(_)) if self.reply.is_complete() => Ok(Pulled::End),
+            // How it ended is the decoder's to judge: only after the end mark it is clean.
+            Some(Err(_)) | None => self.reply.finish(&mut self.out).map(|()| Pulled::End),
+        };
+        Poll::Ready(outcome.map_err(RequestError::from))
+    }
+
+    fn expired(&self, expired: Expired) -> Result<Pulled> {
+        // All that the client needs has come; only the connection's end has not.
+        if self.reply.is_complete() {
+            return Ok(Pulled::End);
+        }
+        Err(expired.into())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.out.iter().map(Bytes::len).sum()
+    }
+}
+
+impl From<StreamFault> for RequestError {
+    fn from(fault: StreamFault) -> Self {
+        match fault {
+            StreamFault::Provider(said) => RequestError::from(said).ended(End::ProviderFault),
+            StreamFault::Cut => cut(),
+            other => bad_answer(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Step 9: what is owed once a request ends: its quota, its figures, its line in the log.
+//!
+//! An [`Account`] is opened before anything can fail and settled when it is
+//! dropped, so exactly once, however the request ends: answered, refused,
+//! cancelled by the client, or by a panic.
+
+mod tokens;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use http::request::Parts;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use turnpike_protocol::{Operation, Usage};
+
+use super::error::RequestError;
+use super::request_id::RequestId;
+use crate::access_log::{End, Models, Record, Tokens};
+use crate::arrival::Arrival;
+use crate::gateway::Gateway;
+use crate::metrics::{InFlight, OperationLabel};
+use crate::quota::{Output, Ticket};
+use tokens::Known;
+
+/// Nginx's word for a client that hung up before its answer; only ever in the log.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// What is known of a request so far, and the duty to settle it.
+pub struct Account {
+    gateway: Arc<Gateway>,
+    id: RequestId,
+    arrived: Instant,
+    /// Facts for the log, filled in as they become known; taken when settled.
+    record: Option<Box<Record>>,
+    ticket: Option<Ticket>,
+    spent: Spent,
+    usage: Option<Usage>,
+    output_bytes: u64,
+    operation: OperationLabel,
+    /// What was really reached, if the client had been told another status before.
+    failed: Option<StatusCode>,
+    end: Option<End>,
+    _open: InFlight,
+}
+
+/// How far a request got with a provider, which decides what it may have cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// No provider has seen it: it counts for nothing.
+    Unsent,
+    /// A provider turned it down: it counts as a request, without tokens.
+    Refused,
+    /// A provider is at work, or was: tokens as it says, else as they are estimated.
+    Taken,
+}
+
+impl Account {
+    /// Opens the account of a request that has just arrived.
+    pub fn open(gateway: &Arc<Gateway>, arrival: &Arrival, parts: &Parts) -> Self {
+        let id = RequestId::of(&parts.headers);
+        let host = match &arrival.host {
+            Ok(host) => host.as_str().into(),
+            Err(_) => "".into(),
+        };
+        let record = Record {
+            time: Timestamp::now(),
+            request_id: id.text.clone(),
+            remote: arrival.remote.ip(),
+            host,
+            method: parts.method.clone(),
+            path: parts.uri.path().into(),
+            status: CLIENT_CLOSED_REQUEST,
+            operation: None,
+            namespace: None,
+            route: None,
+            rule: None,
+            consumer: None,
+            provider: None,
+            credential: None,
+            protocol: None,
+            model: Models::default(),
+            stream: false,
+            tokens: None,
+            first_token_ms: None,
+            duration_ms: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            end: End::ClientGone,
+            error: None,
+        };
+        Self {
+            gateway: gateway.clone(),
+            id,
+            arrived: arrival.at,
+            record: Some(Box::new(record)),
+            ticket: None,
+            spent: Spent::Unsent,
+            usage: None,
+            output_bytes: 0,
+            operation: OperationLabel::Unknown,
+            failed: None,
+            end: None,
+            _open: gateway.metrics.begin(),
+        }
+    }
+
+    /// The request's id.
+    pub fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    /// Notes what is asked for.
+    pub fn asks(&mut self, operation: &Operation) {
+        self.operation = OperationLabel::named(Some(operation.as_str()));
+        self.note(|record| record.operation = Some(operation.as_str()));
+    }
+
+    /// Notes facts for the log.
+    pub fn note(&mut self, facts: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            facts(record);
+        }
+    }
+
+    /// Takes over the reservation; it is settled with the account.
+    pub fn hold(&mut self, ticket: Ticket) {
+        self.ticket = Some(ticket);
+    }
+
+    /// Notes how far the request got with a provider.
+    pub fn spent(&mut self, spent: Spent) {
+        self.spent = spent;
+    }
+
+    /// Notes what the provider said was used, and how many bytes of content came.
+    pub fn used(&mut self, usage: Option<Usage>, output_bytes: u64) {
+        self.usage = usage.or(self.usage);
+        self.output_bytes = output_bytes;
+    }
+
+    /// Notes that the first content has come.
+    pub fn first_token(&mut self) {
+        let elapsed = self.arrived.elapsed();
+        self.gateway.metrics.first_token(self.operation, elapsed);
+        self.note(|record| record.first_token_ms = Some(millis(elapsed)));
+    }
+
+    /// Notes bytes handed to the client's connection.
+    pub fn handed(&mut self, bytes: usize) {
+        self.note(|record| record.bytes_out += bytes as u64);
+    }
+
+    /// Notes the status that the client is told.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.note(|record| record.status = status.as_u16());
+    }
+
+    /// Notes the error that the client is told.
+    pub fn failed(&mut self, error: &RequestError) {
+        self.failed = Some(error.status());
+        self.note(|record| record.error = Some(error.code().into()));
+        if let Some(fault) = error.upstream_fault() {
+            self.gateway.metrics.upstream_fault(fault);
+        }
+    }
+
+    /// Settles: the request has ended in this way.
+    pub fn close(mut self, end: End) {
+        self.end = Some(end);
+    }
+
+    fn end(&self) -> End {
+        match self.end {
+            Some(end) => end,
+            None if std::thread::panicking() => End::Panic,
+            None => End::ClientGone,
+        }
+    }
+
+    /// What was used: the provider's figures, and where it gave none, estimates.
+    fn tokens(&self, record: &Record, end: End) -> Option<Tokens> {
+        if self.spent != Spent::Taken {
+            return None;
+        }
+        let estimator = &self.gateway.estimator;
+        let model = record.model.requested.as_deref().unwrap_or_default();
+        let weigh = |bytes| estimator.estimate(model, bytes, Output::Nothing);
+        Some(tokens::count(Known {
+            usage: self.usage,
+            is_whole: end == End::Complete,
+            makes_output: self.operation != OperationLabel::Embeddings,
+            input_estimate: weigh(record.bytes_in),
+            output_estimate: weigh(self.output_bytes),
+        }))
+    }
+
+    fn learn(&self, record: &Record) {
+        let input = self.usage.and_then(|usage| usage.input);
+        if let (Some(model), Some(input)) = (&record.model.requested, input) {
+            self.gateway.estimator.learn(model, record.bytes_in, input);
+        }
+    }
+
+    fn settle_quota(&mut self, tokens: Option<Tokens>) {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let total = tokens.map_or(0, |tokens| tokens.input.saturating_add(tokens.output));
+        let spent = self.spent;
+        let settle = async move {
+            match spent {
+                Spent::Unsent => ticket.release().await,
+                Spent::Refused | Spent::Taken => ticket.settle(total).await,
+            }
+        };
+        // Without a runtime (the process is ending) the ticket settles by its estimate when dropped.
+        if let Ok(runtime) = Handle::try_current() {
+            self.gateway.settling.spawn_on(settle, &runtime);
+        }
+    }
+
+    fn count(&self, status: u16, tokens: Option<Tokens>, end: End) {
+        let metrics = &self.gateway.metrics;
+        let reached = match (end, self.failed) {
+            (End::ClientGone, _) => CLIENT_CLOSED_REQUEST,
+            (End::Panic, _) => StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
+            (_, Some(failed)) => failed.as_u16(),
+            (_, None) => status,
+        };
+        metrics.finished(self.operation, reached, self.arrived.elapsed());
+        if let Some(tokens) = tokens {
+            let usage = Usage {
+                input: Some(tokens.input),
+                cached_input: tokens.cached,
+                cache_write: None,
+                output: Some(tokens.output),
+                reasoning: tokens.reasoning,
+            };
+            metrics.tokens(&usage, tokens.estimated);
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let Some(mut record) = self.record.take() else {
+            return;
+        };
+        let end = self.end();
+        let tokens = self.tokens(&record, end);
+        self.settle_quota(tokens);
+        if end == End::Complete {
+            self.learn(&record);
+        }
+        self.count(record.status, tokens, end);
+        record.tokens = tokens;
+        record.end = end;
+        record.duration_ms = millis(self.arrived.elapsed());
+        self.gateway.access_log.record(record);
+    }
+}
+
+fn millis(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,114 @@
+//! Step 6: what of a request's head a provider gets to see. Pure.
+//!
+//! A list of what passes, not of what does not: a caller's keys, cookies,
+//! identity and whatever a header may mean to a server further on stay here,
+//! however they are spelled. Bodies are `attempt`'s, since they depend on who
+//! is asked.
+
+use http::HeaderValue;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
+use turnpike_protocol::vendor::WireProtocol;
+
+use super::error::REQUEST_ID;
+
+/// Passes to every provider: who made the call, and the trace it belongs to.
+const PASSED: [HeaderName; 3] = [
+    USER_AGENT,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+];
+/// Previews that a caller opts in to, understood by providers of the one protocol.
+const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
+
+/// Makes the head for a provider, all but its credentials and `host`.
+pub fn upstream_headers(
+    caller: &HeaderMap,
+    protocol: WireProtocol,
+    request_id: &HeaderValue,
+    is_streaming: bool,
+) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(12);
+    for name in &PASSED {
+        pass(caller, name, &mut headers);
+    }
+    if protocol == WireProtocol::OpenAI {
+        pass(caller, &OPENAI_BETA, &mut headers);
+    }
+    let accept = if is_streaming {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(REQUEST_ID, request_id.clone());
+    headers
+}
+
+fn pass(caller: &HeaderMap, name: &HeaderName, headers: &mut HeaderMap) {
+    for value in caller.get_all(name) {
+        headers.append(name.clone(), value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: HeaderValue = HeaderValue::from_static("r-1");
+
+    #[test]
+    fn only_what_is_listed_passes() {
+        let mut caller = HeaderMap::new();
+        let plain = upstream_headers(&caller, WireProtocol::OpenAI, &ID, false);
+        for name in [
+            "authorization",
+            "proxy-authorization",
+            "x-api-key",
+            "api-key",
+            "x-goog-api-key",
+            "cookie",
+            "connection",
+            "te",
+            "transfer-encoding",
+            "upgrade",
+            "host",
+            "content-length",
+            "x-turnpike-consumer",
+            "x_turnpike_consumer",
+            "x-mse-consumer",
+            "x-consumer-groups",
+            "x-forwarded-for",
+            "forwarded",
+            "idempotency-key",
+            "openai-organization",
+            "x-request-id",
+            "accept",
+            "accept-encoding",
+            "content-type",
+        ] {
+            caller.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static("spoofed"),
+            );
+            caller.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static("twice"),
+            );
+        }
+        assert_eq!(
+            upstream_headers(&caller, WireProtocol::OpenAI, &ID, false),
+            plain
+        );
+    }
+
+    #[test]
+    fn previews_pass_to_their_own_protocol() {
+        let caller = HeaderMap::from_iter([(OPENAI_BETA, HeaderValue::from_static("x=1"))]);
+        let to =
+            |protocol| upstream_headers(&caller, protocol, &ID, true).contains_key(OPENAI_BETA);
+        assert!(to(WireProtocol::OpenAI));
+        assert!(!to(WireProtocol::Anthropic));
+    }
+}

@@ -1,0 +1,195 @@
+//! Builds every part and runs them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::access_log::{AccessLog, Writer};
+use crate::admin::{Admin, Health};
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::listen::Listener;
+use crate::metrics::Metrics;
+use crate::quota::{
+    Estimator, MemoryStore, QuotaCounters, QuotaSettings, Quotas, RedisSettings, RedisStore,
+    Store as QuotaStore, system_clock,
+};
+use crate::store::demand::{self, Controllers};
+use crate::store::{Bounds, Store};
+use crate::upstream::Pool;
+
+/// How long the end of the process may wait for the access log's reader.
+const LOG_WITHIN: Duration = Duration::from_secs(2);
+
+/// A data plane whose ports are bound and whose parts are built.
+pub struct DataPlane {
+    config: Config,
+    listener: Listener,
+    admin: Admin,
+    gateway: Arc<Gateway>,
+    quotas: Owned,
+    log_writer: Writer,
+}
+
+/// A task, and how it is told to end.
+struct Owned {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Owned {
+    async fn end(self, what: &'static str) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.task.await.context(what)
+    }
+}
+
+impl DataPlane {
+    /// Binds the ports and builds the parts; nothing is served yet.
+    pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        let listener = Listener::bind(config.listen)
+            .await
+            .with_context(|| format!("binding {} for callers", config.listen))?;
+        let admin = Admin::bind(config.admin)
+            .await
+            .with_context(|| format!("binding {} for health and metrics", config.admin))?;
+        let (access_log, log_writer) =
+            AccessLog::spawn(io::stdout()).context("starting the access log")?;
+        let store = Store::new(config.load_timeout, Bounds::default());
+        let counters = Arc::new(QuotaCounters::default());
+        let (quotas, quota_task) = spawn_quotas(config.redis.as_deref(), counters.clone())?;
+        let metrics = Metrics::new(store.clone(), counters, access_log.dropped_count());
+        let gateway = Arc::new(Gateway {
+            store,
+            quotas,
+            estimator: Estimator::default(),
+            upstream: Pool::new(),
+            metrics: Arc::new(metrics),
+            access_log,
+            settling: TaskTracker::new(),
+        });
+        Ok(Self {
+            config,
+            listener,
+            admin,
+            gateway,
+            quotas: quota_task,
+            log_writer,
+        })
+    }
+
+    /// Gives the address that callers connect to.
+    pub fn listen_address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// Gives the address of health and metrics.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
+    }
+
+    /// Serves until `shutdown`, then drains: not ready from that moment on, open
+    /// requests finish, usage not written yet is written.
+    pub async fn run(
+        self,
+        controllers: Controllers,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let Self {
+            config,
+            listener,
+            admin,
+            gateway,
+            quotas,
+            log_writer,
+        } = self;
+        let demand = spawn_demand(&gateway.store, controllers, &config.name);
+        let admin = spawn_admin(admin, &gateway, shutdown.clone());
+        listener
+            .serve(gateway.clone(), config.drain, shutdown)
+            .await;
+        gateway.settling.close();
+        gateway.settling.wait().await;
+        drop(gateway);
+        quotas.end("writing the last usage").await?;
+        demand.end("closing the snapshot stream").await?;
+        write_out(log_writer).await;
+        admin.end("closing the admin port").await
+    }
+}
+
+/// Binds and runs.
+pub async fn run(
+    config: Config,
+    controllers: Controllers,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    DataPlane::bind(config)
+        .await?
+        .run(controllers, shutdown)
+        .await
+}
+
+fn spawn_quotas(
+    redis: Option<&str>,
+    counters: Arc<QuotaCounters>,
+) -> anyhow::Result<(Quotas, Owned)> {
+    let store = match redis {
+        Some(url) => {
+            let settings = RedisSettings::new(url);
+            let store = RedisStore::open(&settings, counters.clone()).context("--redis")?;
+            QuotaStore::Redis(Box::new(store))
+        }
+        None => QuotaStore::Memory(MemoryStore::new(system_clock())),
+    };
+    let stop = CancellationToken::new();
+    let (quotas, task) = Quotas::spawn(store, counters, QuotaSettings::default(), stop.clone());
+    Ok((quotas, Owned { stop, task }))
+}
+
+/// Waits for the last lines of the access log, on a thread that nobody waits for
+/// should a connection that was cut still hold the log open.
+async fn write_out(writer: Writer) {
+    let (done, written) = oneshot::channel();
+    let join = move || {
+        writer.join();
+        let _ = done.send(());
+    };
+    let spawned = std::thread::Builder::new()
+        .name("access-log-end".into())
+        .spawn(join);
+    if spawned.is_err() || timeout(LOG_WITHIN, written).await.is_err() {
+        warn!("the last lines of the access log may be lost");
+    }
+}
+
+fn spawn_demand(store: &Store, controllers: Controllers, name: &str) -> Owned {
+    let stop = CancellationToken::new();
+    let run = demand::run(store.clone(), controllers, name.to_owned(), stop.clone());
+    Owned {
+        task: tokio::spawn(run),
+        stop,
+    }
+}
+
+fn spawn_admin(admin: Admin, gateway: &Gateway, draining: CancellationToken) -> Owned {
+    let health = Health {
+        store: gateway.store.clone(),
+        metrics: gateway.metrics.clone(),
+        draining,
+    };
+    let stop = CancellationToken::new();
+    Owned {
+        task: tokio::spawn(admin.serve(health, stop.clone())),
+        stop,
+    }
+}

@@ -1,0 +1,123 @@
+//! What the data plane knows: domains and credentials, loaded when first asked
+//! for and kept up to date by pushes from then on.
+//!
+//! ```text
+//! request ── get ──► tables (lock-free) ── miss ──► book ──► demand ◄─gRPC─► controller
+//!                      ▲                              │
+//!                      └──────── units applied ───────┘
+//! ```
+//!
+//! Readers never take a lock for what is loaded. All changes go through one
+//! book behind one lock that is never held across an await.
+
+mod apply;
+mod book;
+pub mod demand;
+mod fixed;
+mod glob;
+mod link;
+mod lookup;
+mod oldest;
+mod slot;
+mod tables;
+pub mod view;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use turnpike_snapshot::credential::FleetKey;
+use turnpike_snapshot::name::ObjectName;
+
+pub use book::{Bounds, Census};
+pub use glob::{GlobError, Globs, Pattern};
+pub use link::Link;
+pub use lookup::FetchError;
+pub use slot::{ProviderRuntime, Slot};
+pub use view::{
+    AuthenticationView, BackendView, Consumer, CredentialView, DomainView, FleetView, GrantView,
+    MatchView, ProviderView, QuotaView, RouteView, RuleView, TenantView, UpstreamView,
+};
+
+use book::Book;
+use tables::Tables;
+
+/// How long a request waits for what is not loaded yet, unless told otherwise.
+pub const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the data plane knows; cheap to clone.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    tables: Tables,
+    /// Newest first.
+    fleet_keys: ArcSwap<Vec<(Arc<str>, FleetKey)>>,
+    book: Mutex<Book>,
+    /// The book has something to say upward.
+    outgoing: Notify,
+    link: link::LinkState,
+    load_timeout: Duration,
+    applied: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// What was done with changes since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Put into force.
+    pub applied: u64,
+    /// Not put into force; what was held stayed.
+    pub refused: u64,
+}
+
+impl Store {
+    /// A store that knows nothing yet; [`demand::run`] fills it.
+    pub fn new(load_timeout: Duration, bounds: Bounds) -> Self {
+        Self::with_link(load_timeout, bounds, Link::Down)
+    }
+
+    fn with_link(load_timeout: Duration, bounds: Bounds, link: Link) -> Self {
+        Self(Arc::new(Inner {
+            tables: Tables::default(),
+            fleet_keys: ArcSwap::default(),
+            book: Mutex::new(Book::new(bounds)),
+            outgoing: Notify::new(),
+            link: link::LinkState::new(link),
+            load_timeout,
+            applied: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }))
+    }
+
+    /// Gives a consumer that is in force.
+    pub fn consumer(&self, name: &ObjectName) -> Option<Arc<Consumer>> {
+        self.0.tables.consumers.find(name)
+    }
+
+    /// How the store stands with its controller.
+    pub fn link(&self) -> Link {
+        self.0.link.get()
+    }
+
+    /// Whether a controller has ever been heard: until then nothing can be answered.
+    pub fn has_been_up(&self) -> bool {
+        self.0.link.has_been_up()
+    }
+
+    /// Counts what is known.
+    pub fn census(&self) -> Census {
+        self.0.book.lock().census()
+    }
+
+    /// Counts what was done.
+    pub fn activity(&self) -> Activity {
+        Activity {
+            applied: self.0.applied.load(Ordering::Relaxed),
+            refused: self.0.refused.load(Ordering::Relaxed),
+        }
+    }
+}

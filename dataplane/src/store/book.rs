@@ -1,0 +1,315 @@
+//! Who was asked for, what came of it, and what is still to be said upward.
+//!
+//! ```text
+//! ask ──► Pending ──► Held | Alias | Absent | Refused ──► … (pushes)
+//! ```
+//!
+//! Pure: no clock, no I/O. Pending names, misses and aliases are bounded each;
+//! when one kind is full, its oldest is unsubscribed and forgotten. A name that
+//! nobody answered in time stays pending: it is no miss.
+
+mod outbox;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use turnpike_snapshot::{Name, Version};
+
+use self::outbox::Outbox;
+pub(crate) use self::outbox::Outgoing;
+use super::oldest::Oldest;
+
+/// How many names of a kind are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Asked for and not answered yet.
+    pub pending: usize,
+    /// Hosts that do not exist.
+    pub domain_misses: usize,
+    /// Keys that nobody has.
+    pub credential_misses: usize,
+    /// Hosts that only a wildcard covers.
+    pub aliases: usize,
+}
+
+impl Default for Bounds {
+    /// 10,000 each: some 3 MB together, and more names than honest callers
+    /// mistype between two restarts.
+    fn default() -> Self {
+        Self {
+            pending: 10_000,
+            domain_misses: 10_000,
+            credential_misses: 10_000,
+            aliases: 10_000,
+        }
+    }
+}
+
+/// Ends when the name has been answered or forgotten.
+pub(crate) type Waiter = watch::Receiver<()>;
+
+/// The one place that changes are written down in.
+pub(crate) struct Book {
+    bounds: Bounds,
+    asked: HashMap<Name, Asked>,
+    oldest: [Oldest<Name>; CLASSES],
+    /// What came along by reference.
+    dependencies: HashMap<Name, Version>,
+    /// Referred to without being held: removed once nobody refers to them.
+    lingering: HashSet<Name>,
+    outbox: Outbox,
+}
+
+struct Asked {
+    state: State,
+    /// Of the snapshot in force.
+    version: Option<Version>,
+    /// For credentials: the fleet key that the id was made with.
+    fleet_key: Option<Arc<str>>,
+}
+
+enum State {
+    /// Dropping the sender wakes all who wait.
+    Pending(watch::Sender<()>),
+    Settled(Settled),
+}
+
+/// What came of asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Held,
+    Alias,
+    Absent,
+    Refused,
+}
+
+/// How many there are of each, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Hosts answered from a snapshot of their own.
+    pub domains: usize,
+    /// Hosts answered from a wildcard's.
+    pub aliases: usize,
+    /// Keys that are somebody's.
+    pub credentials: usize,
+    /// Hosts and keys known not to exist.
+    pub misses: usize,
+    /// Hosts and keys not answered yet.
+    pub pending: usize,
+    /// Providers, consumers, quotas and so on.
+    pub dependencies: usize,
+}
+
+const CLASSES: usize = 4;
+
+impl Book {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            asked: HashMap::new(),
+            oldest: Default::default(),
+            dependencies: HashMap::new(),
+            lingering: HashSet::new(),
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// Asks for a name unless that has been done; `None`: it has been answered.
+    /// The second part is who had to make room.
+    pub(crate) fn ask(
+        &mut self,
+        name: &Name,
+        fleet_key: Option<&Arc<str>>,
+    ) -> (Option<Waiter>, Option<Name>) {
+        match self.asked.get(name).map(|asked| &asked.state) {
+            Some(State::Settled(_)) => (None, None),
+            Some(State::Pending(sender)) => (Some(sender.subscribe()), None),
+            None => {
+                let (sender, waiter) = watch::channel(());
+                let asked = Asked {
+                    state: State::Pending(sender),
+                    version: None,
+                    fleet_key: fleet_key.cloned(),
+                };
+                self.asked.insert(name.clone(), asked);
+                self.outbox.subscribe(name);
+                (Some(waiter), self.enter(name))
+            }
+        }
+    }
+
+    /// Writes down what came of a name; gives who had to make room for it.
+    pub(crate) fn settle(
+        &mut self,
+        name: &Name,
+        settled: Settled,
+        version: Option<Version>,
+    ) -> Option<Name> {
+        self.leave(name);
+        let asked = self.asked.get_mut(name)?;
+        asked.version = version;
+        asked.state = State::Settled(settled);
+        self.enter(name)
+    }
+
+    /// Back to waiting for an answer: what was said of the name holds no more.
+    pub(crate) fn unsettle(&mut self, name: &Name) -> Option<Name> {
+        self.leave(name);
+        let asked = self.asked.get_mut(name)?;
+        asked.version = None;
+        asked.state = State::Pending(watch::channel(()).0);
+        self.enter(name)
+    }
+
+    /// Unsubscribes a name and wakes who waits for it.
+    pub(crate) fn forget(&mut self, name: &Name) {
+        self.leave(name);
+        if self.asked.remove(name).is_some() {
+            self.outbox.unsubscribe(name);
+        }
+    }
+
+    pub(crate) fn is_asked(&self, name: &Name) -> bool {
+        self.asked.contains_key(name)
+    }
+
+    /// What came of a name, and which version is in force.
+    pub(crate) fn settled(&self, name: &Name) -> Option<(Settled, Option<Version>)> {
+        match self.asked.get(name)? {
+            Asked {
+                state: State::Settled(settled),
+                version,
+                ..
+            } => Some((*settled, *version)),
+            _ => None,
+        }
+    }
+
+    /// Names the credentials asked for under fleet keys that this says are gone.
+    pub(crate) fn asked_under(&self, is_gone: impl Fn(&str) -> bool) -> Vec<Name> {
+        let gone = |asked: &Asked| asked.fleet_key.as_deref().is_some_and(&is_gone);
+        let names = self.asked.iter().filter(|(_, asked)| gone(asked));
+        names.map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(crate) fn census(&self) -> Census {
+        let mut census = Census {
+            dependencies: self.dependencies.len(),
+            ..Census::default()
+        };
+        for (name, asked) in &self.asked {
+            let count = match (&asked.state, name) {
+                (State::Pending(_), _) => &mut census.pending,
+                (State::Settled(Settled::Alias), _) => &mut census.aliases,
+                (State::Settled(Settled::Absent | Settled::Refused), _) => &mut census.misses,
+                (State::Settled(Settled::Held), Name::Credential { .. }) => &mut census.credentials,
+                (State::Settled(Settled::Held), _) => &mut census.domains,
+            };
+            *count += 1;
+        }
+        census
+    }
+
+    fn enter(&mut self, name: &Name) -> Option<Name> {
+        let class = self.class(name)?;
+        let bound = self.bound(class);
+        self.oldest[class].insert(name.clone());
+        let evicted = (self.oldest[class].len() > bound)
+            .then(|| self.oldest[class].pop())
+            .flatten()?;
+        self.forget(&evicted);
+        Some(evicted)
+    }
+
+    fn leave(&mut self, name: &Name) {
+        if let Some(class) = self.class(name) {
+            self.oldest[class].remove(name);
+        }
+    }
+
+    fn class(&self, name: &Name) -> Option<usize> {
+        match (&self.asked.get(name)?.state, name) {
+            (State::Pending(_), _) => Some(0),
+            (State::Settled(Settled::Absent), Name::Credential { .. }) => Some(1),
+            (State::Settled(Settled::Absent), _) => Some(2),
+            (State::Settled(Settled::Alias), _) => Some(3),
+            (State::Settled(Settled::Held | Settled::Refused), _) => None,
+        }
+    }
+
+    fn bound(&self, class: usize) -> usize {
+        let Bounds {
+            pending,
+            domain_misses,
+            credential_misses,
+            aliases,
+        } = self.bounds;
+        [pending, credential_misses, domain_misses, aliases][class].max(1)
+    }
+}
+
+/// What came along by reference.
+impl Book {
+    pub(crate) fn holds(&self, name: &Name, version: Version) -> bool {
+        self.dependencies.get(name) == Some(&version)
+    }
+
+    pub(crate) fn hold(&mut self, name: &Name, version: Version) {
+        self.dependencies.insert(name.clone(), version);
+    }
+
+    /// No longer held, though somebody may still refer to it.
+    pub(crate) fn release(&mut self, name: &Name) {
+        self.dependencies.remove(name);
+        self.lingering.insert(name.clone());
+    }
+
+    /// Notes that somebody refers to a name, held or not.
+    pub(crate) fn refer(&mut self, name: Name) {
+        if !self.dependencies.contains_key(&name) {
+            self.lingering.insert(name);
+        }
+    }
+
+    /// Goes through what is not held, keeping what `remove` says is still referred to.
+    pub(crate) fn sweep(&mut self, remove: impl Fn(&Name) -> bool) {
+        let held = &self.dependencies;
+        self.lingering
+            .retain(|name| !held.contains_key(name) && !remove(name));
+    }
+}
+
+/// What is said upward.
+impl Book {
+    /// Takes what is to be said on this stream, at most `max` names.
+    pub(crate) fn take_outgoing(&mut self, max: usize) -> Outgoing {
+        self.outbox.take(max)
+    }
+
+    /// Gives everything asked for and everything held, for a new stream to begin with.
+    pub(crate) fn restate(&mut self) -> Restated {
+        self.outbox.clear();
+        let names = self
+            .asked
+            .iter()
+            .map(|(name, asked)| (name.clone(), asked.version));
+        let dependencies = self.dependencies.iter();
+        Restated {
+            names: names.collect(),
+            dependencies: dependencies
+                .map(|(name, version)| (name.clone(), *version))
+                .collect(),
+        }
+    }
+}
+
+/// What a new stream begins with.
+#[derive(Debug)]
+pub(crate) struct Restated {
+    pub(crate) names: Vec<(Name, Option<Version>)>,
+    pub(crate) dependencies: Vec<(Name, Version)>,
+}
+
+#[cfg(test)]
+mod tests;

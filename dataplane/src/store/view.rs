@@ -1,0 +1,77 @@
+//! Snapshots as requests use them: patterns compiled, references resolved to
+//! slots, texts turned into header values, all of it once when they arrive.
+
+mod domain;
+mod provider;
+mod quota;
+
+use std::sync::Arc;
+
+pub use domain::{
+    AuthenticationView, BackendView, DomainView, GrantView, MatchView, RouteView, RuleView,
+};
+pub use provider::{BaseUrl, KeyView, ModelView, ProviderView, TimeoutsView, UpstreamView};
+pub use quota::{FleetQuotaView, FleetView, LimitView, QuotaView, SelectorView, TenantView};
+pub use turnpike_snapshot::consumer::Consumer;
+pub use turnpike_snapshot::domain::PathMatch;
+pub use turnpike_snapshot::quota::{Amount, CounterPer, OnStoreFailure};
+
+use super::glob::GlobError;
+use super::slot::{ProviderRuntime, Slot};
+
+/// Where a provider's current form is.
+pub type ProviderSlot = Slot<ProviderView, ProviderRuntime>;
+/// Where a consumer's current form is.
+pub type ConsumerSlot = Slot<Consumer>;
+/// Where a quota's current form is.
+pub type QuotaSlot = Slot<QuotaView>;
+/// Where a tenant's current form is.
+pub type TenantSlot = Slot<TenantView>;
+/// Where the fleet's current form is.
+pub type FleetSlot = Slot<FleetView>;
+
+/// Whose key it is.
+#[derive(Clone, Debug)]
+pub struct CredentialView {
+    /// Empty when the consumer is gone: then the key is nobody's.
+    pub consumer: Arc<ConsumerSlot>,
+    /// Seconds since 1970 from which it is refused; `None`: for ever valid.
+    pub not_after: Option<i64>,
+}
+
+/// A snapshot that this build cannot put into force; told to the controller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// A pattern that cannot be read.
+    #[error("{0}")]
+    Glob(#[from] GlobError),
+    /// A vendor without a preset here.
+    #[error("vendor {0:?} is not known to this data plane")]
+    UnknownVendor(String),
+    /// A protocol not spoken here.
+    #[error("protocol {0:?} is not known to this data plane")]
+    UnknownProtocol(String),
+    /// Neither the resource nor the vendor says where to send.
+    #[error("a url is needed")]
+    MissingUrl,
+    /// Not an address that requests can be sent to.
+    #[error("url {url:?}: {fault}")]
+    Url {
+        /// As written, without user information.
+        url: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A key with characters that no header may carry.
+    #[error("credential {0} holds characters that no HTTP header may carry")]
+    Key(String),
+    /// A header condition that no header can have.
+    #[error("header {0:?} is not a header's name or value")]
+    Header(String),
+    /// Something that must be in force first is not.
+    #[error("{0}, which it refers to, is not in force")]
+    Missing(turnpike_snapshot::Name),
+    /// A snapshot of one kind under the name of another.
+    #[error("its kind is another than its name says")]
+    WrongKind,
+}

@@ -1,0 +1,277 @@
+//! A provider: where to send, what is spoken there, and with which keys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderName, HeaderValue, Uri};
+use turnpike_protocol::vendor::{self, Auth, Preset, Transport, WireProtocol};
+use turnpike_snapshot::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
+
+use super::CompileError;
+use crate::store::glob::Pattern;
+
+/// A provider, usable or not.
+#[derive(Debug)]
+pub struct ProviderView {
+    /// `Err`: why it cannot be used, in words for whoever wrote the resource.
+    pub state: Result<UpstreamView, Arc<str>>,
+}
+
+/// A usable provider.
+#[derive(Debug)]
+pub struct UpstreamView {
+    /// The vendor's name, or the protocol's: one of a few, fit for a label.
+    pub vendor: &'static str,
+    /// What it speaks.
+    pub protocol: WireProtocol,
+    /// Over the network, or in this process.
+    pub transport: Transport,
+    /// How it is shown a key.
+    pub auth: Auth,
+    /// Where it is; `None` only for those in this process.
+    pub base_url: Option<BaseUrl>,
+    /// Used in turn; empty: requests carry no key.
+    pub keys: Vec<KeyView>,
+    /// Empty: every model name is passed on as it is.
+    pub models: Vec<ModelView>,
+    /// How long each part of an attempt may take.
+    pub timeouts: TimeoutsView,
+}
+
+/// A base URL, as the vendor's own SDK takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Host and port.
+    pub authority: Authority,
+    /// Begins with `/` and does not end with one; empty for the root.
+    pub path_prefix: Arc<str>,
+}
+
+/// A key, ready to be sent.
+#[derive(Clone)]
+pub struct KeyView {
+    /// Names it in logs and metrics; not secret.
+    pub name: Arc<str>,
+    /// The header that carries it, marked sensitive; `None`: this provider takes no key.
+    pub header: Option<(HeaderName, HeaderValue)>,
+}
+
+/// A model that the provider offers.
+#[derive(Debug)]
+pub struct ModelView {
+    /// What clients and routes say.
+    pub name: Pattern,
+    /// What the provider is asked for; `None`: the name that was said.
+    pub upstream_model: Option<Arc<str>>,
+}
+
+/// How long each part of an attempt may take; `None`: no bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeoutsView {
+    /// To connect, TLS included.
+    pub connect: Option<Duration>,
+    /// From the request sent to the first content of the answer.
+    pub first_token: Option<Duration>,
+    /// Between two pieces of an answer.
+    pub idle: Option<Duration>,
+    /// The whole attempt.
+    pub total: Option<Duration>,
+}
+
+impl ProviderView {
+    pub(crate) fn compile(provider: &Provider) -> Result<Self, CompileError> {
+        let state = match provider {
+            Provider::Upstream(upstream) => Ok(UpstreamView::compile(upstream)?),
+            Provider::Faulty { reason } => Err(reason.as_str().into()),
+        };
+        Ok(Self { state })
+    }
+}
+
+/// What is spoken, and how, before the resource says where.
+struct Speech {
+    vendor: &'static str,
+    protocol: WireProtocol,
+    transport: Transport,
+    auth: Auth,
+    base_url: Option<&'static str>,
+}
+
+impl UpstreamView {
+    fn compile(upstream: &Upstream) -> Result<Self, CompileError> {
+        let speech = Speech::of(&upstream.kind)?;
+        Ok(Self {
+            base_url: base_url(&speech, upstream.url.as_deref())?,
+            keys: upstream
+                .keys
+                .iter()
+                .map(|key| KeyView::compile(key, speech.auth))
+                .collect::<Result<_, _>>()?,
+            models: upstream
+                .models
+                .iter()
+                .map(ModelView::compile)
+                .collect::<Result<_, _>>()?,
+            timeouts: TimeoutsView::from(upstream.timeouts),
+            vendor: speech.vendor,
+            protocol: speech.protocol,
+            transport: speech.transport,
+            auth: speech.auth,
+        })
+    }
+}
+
+impl Speech {
+    fn of(kind: &ProviderKind) -> Result<Self, CompileError> {
+        match kind {
+            ProviderKind::Vendor(name) => vendor::preset(name)
+                .map(Self::of_preset)
+                .ok_or_else(|| CompileError::UnknownVendor(name.clone())),
+            ProviderKind::Protocol(name) => name
+                .parse()
+                .map(Self::of_protocol)
+                .map_err(|_| CompileError::UnknownProtocol(name.clone())),
+        }
+    }
+
+    fn of_preset(preset: &'static Preset) -> Self {
+        Self {
+            vendor: preset.name,
+            protocol: preset.protocol,
+            transport: preset.transport,
+            auth: preset.auth,
+            base_url: preset.base_url,
+        }
+    }
+
+    fn of_protocol(protocol: WireProtocol) -> Self {
+        Self {
+            vendor: protocol.as_str(),
+            protocol,
+            transport: Transport::Http,
+            auth: protocol.default_auth(),
+            base_url: None,
+        }
+    }
+}
+
+fn base_url(speech: &Speech, url: Option<&str>) -> Result<Option<BaseUrl>, CompileError> {
+    match speech.transport {
+        Transport::Echo => Ok(None),
+        Transport::Http => {
+            let url = url.or(speech.base_url).ok_or(CompileError::MissingUrl)?;
+            BaseUrl::parse(url).map(Some)
+        }
+    }
+}
+
+impl BaseUrl {
+    /// Reads `http[s]://host[:port][/path]`.
+    pub fn parse(url: &str) -> Result<Self, CompileError> {
+        let wrong = |fault| CompileError::Url {
+            url: without_user(url),
+            fault,
+        };
+        let uri: Uri = url.parse().map_err(|_| wrong("not a URL"))?;
+        let parts = uri.into_parts();
+        let scheme = parts
+            .scheme
+            .filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))
+            .ok_or_else(|| wrong("it must begin with http:// or https://"))?;
+        let authority = parts.authority.ok_or_else(|| wrong("it names no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("user information is not allowed; use credentials"));
+        }
+        if authority.host().is_empty() {
+            return Err(wrong("it names no host"));
+        }
+        let path = parts
+            .path_and_query
+            .unwrap_or(PathAndQuery::from_static("/"));
+        if path.query().is_some() {
+            return Err(wrong("a query is not allowed"));
+        }
+        Ok(Self {
+            scheme,
+            authority,
+            path_prefix: path.path().trim_end_matches('/').into(),
+        })
+    }
+
+    /// Appends a path that begins with `/`.
+    pub fn join(&self, path: &str) -> Result<Uri, http::Error> {
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(format!("{}{path}", self.path_prefix))
+            .build()
+    }
+}
+
+/// Cuts what may be a password out of a URL that is going to be shown.
+fn without_user(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let start = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{separator}{}", &rest[start..])
+}
+
+impl KeyView {
+    fn compile(key: &ProviderKey, auth: Auth) -> Result<Self, CompileError> {
+        let header = match auth {
+            Auth::Bearer => Some((AUTHORIZATION, format!("Bearer {}", key.secret))),
+            Auth::XApiKey => Some((HeaderName::from_static("x-api-key"), key.secret.clone())),
+            Auth::None => None,
+        };
+        Ok(Self {
+            name: key.name.as_str().into(),
+            header: header
+                .map(|(name, value)| sensitive(&value, &key.name).map(|value| (name, value)))
+                .transpose()?,
+        })
+    }
+}
+
+fn sensitive(value: &str, key_name: &str) -> Result<HeaderValue, CompileError> {
+    let mut value =
+        HeaderValue::from_str(value).map_err(|_| CompileError::Key(key_name.to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+impl std::fmt::Debug for KeyView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyView")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ModelView {
+    fn compile(model: &Model) -> Result<Self, CompileError> {
+        Ok(Self {
+            name: Pattern::parse(&model.name)?,
+            upstream_model: model.upstream_model.as_deref().map(Into::into),
+        })
+    }
+}
+
+impl From<Timeouts> for TimeoutsView {
+    fn from(timeouts: Timeouts) -> Self {
+        let bound = |duration: Duration| (!duration.is_zero()).then_some(duration);
+        Self {
+            connect: bound(timeouts.connect),
+            first_token: bound(timeouts.first_token),
+            idle: bound(timeouts.idle),
+            total: bound(timeouts.total),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! What a provider's snapshot becomes, and which are refused.
+
+use super::*;
+
+fn upstream(kind: ProviderKind, url: Option<&str>) -> Upstream {
+    Upstream {
+        kind,
+        url: url.map(Into::into),
+        keys: Vec::new(),
+        models: Vec::new(),
+        timeouts: Timeouts {
+            connect: Duration::from_secs(3),
+            first_token: Duration::ZERO,
+            idle: Duration::ZERO,
+            total: Duration::ZERO,
+        },
+    }
+}
+
+fn vendor_named(name: &str) -> ProviderKind {
+    ProviderKind::Vendor(name.into())
+}
+
+fn with_key(kind: ProviderKind, secret: &str) -> Result<UpstreamView, CompileError> {
+    let mut upstream = upstream(kind, Some("http://p.test"));
+    upstream.keys.push(ProviderKey {
+        name: "main".into(),
+        secret: secret.into(),
+    });
+    UpstreamView::compile(&upstream)
+}
+
+#[test]
+fn a_vendor_knows_its_own_address() {
+    let view = UpstreamView::compile(&upstream(vendor_named("DeepSeek"), None)).unwrap();
+    let url = view.base_url.unwrap().join("/chat/completions").unwrap();
+    assert_eq!(url, "https://api.deepseek.com/v1/chat/completions");
+}
+
+#[test]
+fn a_url_of_the_users_goes_before_the_vendors() {
+    let view = UpstreamView::compile(&upstream(
+        vendor_named("OpenAI"),
+        Some("http://10.0.0.1:8000/x/"),
+    ));
+    let url = view.unwrap().base_url.unwrap().join("/y").unwrap();
+    assert_eq!(url, "http://10.0.0.1:8000/x/y");
+}
+
+#[test]
+fn the_echo_vendor_has_no_address() {
+    let view = UpstreamView::compile(&upstream(vendor_named("Echo"), None)).unwrap();
+    assert_eq!((view.base_url, view.transport), (None, Transport::Echo));
+}
+
+#[test]
+fn unknown_vendors_and_protocols_are_refused() {
+    for kind in [vendor_named("Nope"), ProviderKind::Protocol("Nope".into())] {
+        let refused = UpstreamView::compile(&upstream(kind, Some("http://p.test")));
+        assert!(refused.unwrap_err().to_string().contains("\"Nope\""));
+    }
+}
+
+#[test]
+fn a_protocol_needs_a_url() {
+    let refused = UpstreamView::compile(&upstream(ProviderKind::Protocol("OpenAI".into()), None));
+    assert_eq!(refused.unwrap_err(), CompileError::MissingUrl);
+}
+
+#[test]
+fn odd_urls_are_refused_without_showing_passwords() {
+    for url in [
+        "ftp://a",
+        "a.test/v1",
+        "http://",
+        "http://u:pass@a",
+        "http://a/?k=pass",
+        "::",
+    ] {
+        let message = BaseUrl::parse(url).unwrap_err().to_string();
+        assert!(url.contains('?') || !message.contains("pass@"), "{message}");
+    }
+}
+
+#[test]
+fn keys_become_sensitive_headers_as_the_protocol_wants_them() {
+    let view = with_key(vendor_named("OpenAI"), "sk-1").unwrap();
+    let (name, value) = view.keys[0].header.clone().unwrap();
+    assert_eq!(
+        (name.as_str(), value.to_str().unwrap()),
+        ("authorization", "Bearer sk-1")
+    );
+    assert!(value.is_sensitive());
+    let view = with_key(vendor_named("Anthropic"), "sk-2").unwrap();
+    let (name, value) = view.keys[0].header.clone().unwrap();
+    assert_eq!(
+        (name.as_str(), value.to_str().unwrap()),
+        ("x-api-key", "sk-2")
+    );
+}
+
+#[test]
+fn a_key_that_no_header_can_carry_is_refused_by_name_alone() {
+    let refused = with_key(vendor_named("OpenAI"), "sk\n1").unwrap_err();
+    assert_eq!(refused, CompileError::Key("main".into()));
+}
+
+#[test]
+fn a_zero_timeout_is_no_bound() {
+    let view = UpstreamView::compile(&upstream(vendor_named("Echo"), None)).unwrap();
+    assert_eq!(view.timeouts.connect, Some(Duration::from_secs(3)));
+    assert_eq!(view.timeouts.idle, None);
+}

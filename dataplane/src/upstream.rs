@@ -1,0 +1,15 @@
+//! The way to providers: connections over HTTP, or the model that lives in this process.
+//!
+//! `pool` keeps connections, `echo` answers without any; `balance` and `keys`
+//! say which provider and which of its keys is next. Nothing here knows
+//! routes, consumers or quotas.
+
+pub mod balance;
+pub mod echo;
+pub mod keys;
+pub mod pool;
+
+mod body;
+
+pub use body::{AnswerBody, AnswerError, PiecesBody};
+pub use pool::{Pool, SendError};

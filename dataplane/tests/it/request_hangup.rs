@@ -1,0 +1,154 @@
+//! Clients that leave: the provider is cancelled at once, the request settled once.
+
+use http::Version;
+use serde_json::json;
+use turnpike_snapshot::quota::Amount;
+
+use super::request_gateway::{TestGateway, chat, chat_stream, request, soon};
+use super::request_provider::{End, FakeProvider, Script, events};
+use super::request_world::{World, quota, upstream};
+
+const TEXT: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"forty bytes of content, neither more nor\"},\"finish_reason\":null}]}\n\n";
+
+async fn gateway_to(provider: &FakeProvider) -> TestGateway {
+    let world =
+        World::with(upstream("OpenAI", &provider.url())).limited(quota(Amount::Tokens(1_000_000)));
+    TestGateway::start(world).await
+}
+
+fn as_version(
+    mut request: http::Request<http_body_util::Full<bytes::Bytes>>,
+    version: Version,
+) -> http::Request<http_body_util::Full<bytes::Bytes>> {
+    if version == Version::HTTP_2 {
+        let uri = format!("http://tenant.test{}", request.uri());
+        *request.uri_mut() = uri.parse().unwrap();
+        request.headers_mut().remove("host");
+        *request.version_mut() = version;
+    }
+    request
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_cancels_the_provider() {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        for body in [chat("x"), chat_stream("x")] {
+            let mut provider = FakeProvider::start(Script::Silent).await;
+            let mut gateway = gateway_to(&provider).await;
+            let request = as_version(request("/v1/chat/completions", &body), version);
+            {
+                let asking = gateway.open(request);
+                tokio::select! {
+                    _ = asking => panic!("nobody answers"),
+                    _ = soon(provider.received()) => {}
+                }
+            }
+            soon(provider.left()).await;
+            let line = gateway.log_line().await;
+            assert_eq!(line["end"], "client_gone", "{version:?}");
+            assert_eq!(line["status"], 499);
+            assert_eq!(line["tokens"]["estimated"], true);
+            assert_eq!(line["tokens"]["output"], 0);
+            assert!(gateway.stop().await.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_mid_stream_cancels_the_provider_and_is_charged_what_it_got() {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let provider = FakeProvider::start(events([TEXT, TEXT], End::Hang)).await;
+        let mut gateway = gateway_to(&provider).await;
+        let body = chat_stream("x");
+        let asked = as_version(request("/v1/chat/completions", &body), version);
+        let (mut response, connection) = gateway.open(asked).await;
+        let mut seen = 0;
+        while seen < 2 * TEXT.len() {
+            let frame = http_body_util::BodyExt::frame(&mut response)
+                .await
+                .unwrap()
+                .unwrap();
+            seen += frame.data_ref().unwrap().len();
+        }
+        drop(response);
+        drop(connection);
+        soon(provider.left()).await;
+        let line = gateway.log_line().await;
+        assert_eq!(line["end"], "client_gone", "{version:?}");
+        assert_eq!(
+            (&line["status"], &line["bytes_out"]),
+            (&json!(200), &json!(seen))
+        );
+        let input = (body.to_string().len() as u64).div_ceil(4);
+        assert_eq!(
+            line["tokens"],
+            json!({"input": input, "output": 20, "estimated": true})
+        );
+        gateway.settled().await;
+        let used = input + 20;
+        assert_eq!(used_tokens(&gateway).await, used, "{version:?}");
+        assert_eq!(gateway.stop().await.len(), 1);
+    }
+}
+
+/// What Alice's counter says, less what the request that asks reserves for itself.
+async fn used_tokens(gateway: &TestGateway) -> u64 {
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1, "stream": true});
+    let reserved = (body.to_string().len() as u64).div_ceil(4) + 1;
+    let (response, _connection) = gateway.open(request("/v1/chat/completions", &body)).await;
+    let remaining = &response.headers()["x-ratelimit-remaining-tokens"];
+    1_000_000 - remaining.to_str().unwrap().parse::<u64>().unwrap() - reserved
+}
+
+#[tokio::test]
+async fn one_reset_stream_harms_no_other_on_its_connection() {
+    let provider = FakeProvider::start(events([TEXT], End::Hang)).await;
+    let gateway = gateway_to(&provider).await;
+    let stream = tokio::net::TcpStream::connect(gateway.address)
+        .await
+        .unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
+    let _connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+        drop(connection.await);
+    }));
+    let ask = || {
+        as_version(
+            request("/v1/chat/completions", &chat_stream("x")),
+            Version::HTTP_2,
+        )
+    };
+    let first = soon(sender.send_request(ask())).await.unwrap();
+    let mut second = soon(sender.send_request(ask())).await.unwrap();
+    drop(first);
+    soon(provider.left()).await;
+    let frame = soon(http_body_util::BodyExt::frame(&mut second))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!frame.data_ref().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_sending_its_body_is_settled_too() {
+    let provider = FakeProvider::start(Script::Silent).await;
+    let mut gateway = gateway_to(&provider).await;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: tenant.test\r\nx-api-key: {}\r\ncontent-length: 100\r\n\r\n{{\"mod",
+        super::request_world::KEY
+    );
+    let mut stream = tokio::net::TcpStream::connect(gateway.address)
+        .await
+        .unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes())
+        .await
+        .unwrap();
+    drop(stream);
+    let line = gateway.log_line().await;
+    assert_eq!(line["end"], "client_gone");
+    assert!(gateway.stop().await.is_empty());
+}

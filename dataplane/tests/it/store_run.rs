@@ -1,0 +1,191 @@
+//! A whole data plane: from its ports to its end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use turnpike_dataplane::{Config, DataPlane};
+
+use crate::store_controller::{Controller, Say};
+use crate::store_snapshots::{credential, fleet_key, host, whole};
+
+const API_KEY: &str = "sk-turnpike-alice-0123456789";
+
+struct Running {
+    callers: SocketAddr,
+    admin: SocketAddr,
+    shutdown: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+async fn run(controller: &Controller) -> Running {
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = Config {
+        listen: any_port,
+        admin: any_port,
+        redis: None,
+        load_timeout: Duration::from_secs(30),
+        drain: Duration::from_secs(30),
+        name: "test".into(),
+    };
+    let data_plane = DataPlane::bind(config).await.unwrap();
+    let shutdown = CancellationToken::new();
+    Running {
+        callers: data_plane.listen_address(),
+        admin: data_plane.admin_address(),
+        task: tokio::spawn(data_plane.run(controller.controllers(), shutdown.clone())),
+        shutdown,
+    }
+}
+
+/// Says a request and reads all that comes until the other side closes.
+async fn ask(address: SocketAddr, request: String) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    ask(address, request).await
+}
+
+fn chat(host: &str) -> String {
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
+    let length = body.len();
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {API_KEY}\r\n\
+         content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn a_data_plane_is_ready_serves_is_measured_and_drains() {
+    let mut controller = Controller::start();
+    let running = run(&controller).await;
+    assert!(
+        get(running.admin, "/livez")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+    let unready = get(running.admin, "/readyz").await;
+    assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("no controller"));
+
+    let key = fleet_key("k1");
+    let mut stream = controller.greet(std::slice::from_ref(&key)).await;
+    while !get(running.admin, "/readyz")
+        .await
+        .starts_with("HTTP/1.1 200")
+    {}
+
+    let callers = running.callers;
+    let cold = tokio::spawn(async move { ask(callers, chat("A.test:8080")).await });
+    assert_eq!(stream.asked().await, ["domain/a.test"]);
+    stream.put(whole("a.test", "main")).await;
+    stream.asked().await;
+    stream.put(credential(&key, API_KEY)).await;
+    let answer = cold.await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("hello"),
+        "{answer}"
+    );
+
+    let unknown = tokio::spawn(async move { ask(callers, chat("b.test")).await });
+    stream.asked().await;
+    stream.put(vec![Say::Absent(host("b.test"))]).await;
+    let answer = unknown.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+
+    let metrics = get(running.admin, "/metrics").await;
+    for line in [
+        "turnpike_snapshot_stream_connected 1",
+        "turnpike_store_names{state=\"held\",kind=\"domain\"} 1",
+        "turnpike_store_names{state=\"missing\",kind=\"any\"} 1",
+        "turnpike_requests_total{operation=\"chat\",status=\"2xx\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+
+    running.shutdown.cancel();
+    running.task.await.unwrap().unwrap();
+    assert!(TcpStream::connect(running.callers).await.is_err());
+    assert!(TcpStream::connect(running.admin).await.is_err());
+}
+
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_up_the_end() {
+    let mut controller = Controller::start();
+    let running = run(&controller).await;
+    let _stream = controller.greet(&[]).await;
+    let idle = TcpStream::connect(running.callers).await.unwrap();
+    running.shutdown.cancel();
+    running.task.await.unwrap().unwrap();
+    drop(idle);
+}
+
+#[tokio::test]
+async fn an_open_request_is_finished_after_the_door_has_closed() {
+    let mut controller = Controller::start();
+    let running = run(&controller).await;
+    let key = fleet_key("k1");
+    let mut stream = controller.greet(std::slice::from_ref(&key)).await;
+    let callers = running.callers;
+    let over_http1 = tokio::spawn(async move { ask(callers, chat("a.test")).await });
+    assert_eq!(stream.asked().await, ["domain/a.test"]);
+    let over_http2 = tokio::spawn(ask_http2(callers, "http://b.test/v1/models"));
+    assert_eq!(stream.asked().await, ["domain/b.test"]);
+
+    running.shutdown.cancel();
+    while TcpStream::connect(callers).await.is_ok() {}
+    let unready = get(running.admin, "/readyz").await;
+    assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("draining"));
+
+    stream.put(whole("a.test", "main")).await;
+    stream.asked().await;
+    stream.put(credential(&key, API_KEY)).await;
+    assert!(over_http1.await.unwrap().starts_with("HTTP/1.1 200"));
+    assert!(!running.task.is_finished());
+    stream.put(whole("b.test", "main")).await;
+    assert_eq!(over_http2.await.unwrap(), 401);
+    running.task.await.unwrap().unwrap();
+}
+
+/// Asks over cleartext HTTP/2; gives the status.
+async fn ask_http2(address: SocketAddr, uri: &'static str) -> http::StatusCode {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (mut client, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get(uri).body(Empty::<Bytes>::new()).unwrap();
+    let status = client.send_request(request).await.unwrap().status();
+    drop(client);
+    connection.await.unwrap().unwrap();
+    status
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let config = Config {
+        listen: address,
+        admin: ([127, 0, 0, 1], 0).into(),
+        redis: None,
+        load_timeout: Duration::from_secs(1),
+        drain: Duration::from_secs(1),
+        name: "test".into(),
+    };
+    let error = DataPlane::bind(config).await.err().unwrap();
+    assert!(
+        error.to_string().contains(&address.to_string()),
+        "{error:#}"
+    );
+}
