@@ -1,1 +1,25 @@
-//! placeholder
+//! The whole system against real parts: a Kubernetes API server, redis-server, the OpenAI SDK
+//! and scripted model providers. The tests are in `tests/it`; `bench` holds the benchmarks.
+
+pub mod bench;
+pub mod eventually;
+pub mod fleet;
+pub mod gateway;
+pub mod kubernetes;
+pub mod places;
+pub mod ports;
+pub mod process;
+pub mod provider;
+pub mod python;
+pub mod redis;
+pub mod resources;
+pub mod scene;
+
+mod guard;
+
+pub use crate::eventually::eventually;
+pub use crate::gateway::{Answer, Call, Gateway};
+pub use crate::process::{Process, Program};
+pub use crate::provider::{Behaviour, Provider};
+pub use crate::redis::Redis;
+pub use crate::scene::{FileScene, Scene};

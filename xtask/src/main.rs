@@ -1,1 +1,94 @@
-fn main() {}
+//! `cargo xtask NAME`: every chore of the project. Without a name it lists them.
+//!
+//! The programs of the workspace are built with one feature set (`--workspace --all-targets`)
+//! and run from the target folder, so that no chore builds a crate a second time.
+
+mod chores;
+mod command;
+mod steps;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The chores of Turnpike")]
+struct Args {
+    #[command(subcommand)]
+    chore: Option<Chore>,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Checks all: format, lints, generated files, unit, integration and end-to-end tests
+    Test {
+        /// Lets the soak and kill tests run for minutes instead of seconds
+        #[arg(long)]
+        long: bool,
+    },
+    /// Runs the end-to-end tests (a real etcd, kube-apiserver, redis-server and OpenAI SDK)
+    E2e {
+        /// Part of the names of the tests to run, such as `quota_`
+        filter: Option<String>,
+        /// Lets the soak and kill tests run for minutes instead of seconds
+        #[arg(long)]
+        long: bool,
+    },
+    /// Writes the custom resource definitions to crds/manifests
+    Crds {
+        /// Writes nothing; fails if a file differs from the types in crds/src
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measures, release build: `proxy` (cost of a request) or `create-to-served` (new routes)
+    Bench {
+        #[arg(value_parser = ["proxy", "create-to-served"])]
+        name: String,
+        /// Goes to the benchmark as it is; see `cargo xtask bench NAME -- --help`
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Starts or stops an API server to develop against, with the resources defined
+    Cluster {
+        #[command(subcommand)]
+        action: chores::cluster::Action,
+    },
+    /// Installs what the tests need: redis-server, the OpenAI SDK, the cluster's programs
+    Setup,
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().chore) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Option<Chore>) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let done = |()| ExitCode::SUCCESS;
+    match chore {
+        None => {
+            Args::command().print_help()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Chore::Test { long }) => chores::test::all(&workspace, long),
+        Some(Chore::E2e { filter, long }) => {
+            chores::test::end_to_end(&workspace, filter.as_deref(), long)
+        }
+        Some(Chore::Crds { check }) => chores::crds::run(&workspace, check).map(done),
+        Some(Chore::Bench { name, arguments }) => {
+            chores::bench::run(&workspace, &name, &arguments).map(done)
+        }
+        Some(Chore::Cluster { action }) => chores::cluster::run(&workspace, action).map(done),
+        Some(Chore::Setup) => tools::Tools::install(&workspace).map(|_| ExitCode::SUCCESS),
+    }
+}

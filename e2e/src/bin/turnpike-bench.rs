@@ -1,0 +1,40 @@
+//! Runs the benchmarks; `cargo xtask bench NAME` builds it and all that it measures.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use clap::Parser;
+use turnpike_e2e::bench::{baseline, create_to_served, model, proxy};
+
+#[derive(Parser)]
+#[command(about = "Measures Turnpike")]
+enum Args {
+    /// What a request costs, beside a bare reverse proxy
+    Proxy(proxy::Options),
+    /// How long a new route takes until it is served
+    CreateToServed(create_to_served::Options),
+    /// The model server that the benchmarks use
+    #[command(hide = true)]
+    ServeModel {
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    /// The bare reverse proxy
+    #[command(hide = true)]
+    ServeProxy {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        upstream: SocketAddr,
+    },
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Args::parse() {
+        Args::Proxy(options) => proxy::run(options).await,
+        Args::CreateToServed(options) => create_to_served::run(options).await,
+        Args::ServeModel { listen } => model::serve(listen).await,
+        Args::ServeProxy { listen, upstream } => baseline::serve(listen, upstream).await,
+    }
+}

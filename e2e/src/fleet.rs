@@ -1,0 +1,186 @@
+//! A separate controller and data planes. One fleet on the API server is shared by all tests of
+//! a run: two controllers would write two truths into the same status.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::eventually::eventually;
+use crate::gateway::{Gateway, get};
+use crate::kubernetes::{Cluster, PLATFORM_NAMESPACE};
+use crate::places;
+use crate::ports::free_address;
+use crate::process::{Process, Program};
+use crate::redis::Redis;
+
+/// Where a controller takes its resources from.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    Cluster(&'a Cluster),
+    Folder(&'a Path),
+}
+
+/// A running `turnpike-controller`.
+#[derive(Debug)]
+pub struct Controller {
+    process: Process,
+    listen: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Controller {
+    /// Starts one and waits until it is ready.
+    pub async fn start(folder: &Path, source: Source<'_>) -> Result<Self> {
+        let (listen, admin) = (free_address()?, free_address()?);
+        let mut arguments = flags(&[
+            ("--listen", &listen.to_string()),
+            ("--admin", &admin.to_string()),
+            ("--platform-namespace", PLATFORM_NAMESPACE),
+        ]);
+        arguments.extend(match source {
+            Source::Cluster(cluster) => path_flag("--kubeconfig", cluster.kubeconfig()),
+            Source::Folder(folder) => path_flag("-f", folder),
+        });
+        let file = places::program("turnpike-controller")?;
+        let process = Process::spawn(folder, Program::new("controller", file, arguments))?;
+        let controller = Self {
+            process,
+            listen,
+            admin,
+        };
+        controller.await_ready().await?;
+        Ok(controller)
+    }
+
+    /// What data planes are given.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Starts it again after a kill, on the same ports, and waits until it is ready.
+    pub async fn start_again(&self) -> Result<()> {
+        self.process.start()?;
+        self.await_ready().await
+    }
+
+    /// Its metrics in Prometheus' text format.
+    pub async fn metrics(&self) -> Result<String> {
+        get(self.admin, "/metrics").await?.text()
+    }
+
+    async fn await_ready(&self) -> Result<()> {
+        await_ready(&self.process, self.admin).await
+    }
+}
+
+/// A running `turnpike-dataplane`.
+#[derive(Debug)]
+pub struct DataPlane {
+    process: Process,
+    admin: SocketAddr,
+    gateway: Gateway,
+}
+
+impl DataPlane {
+    /// Starts one and waits until it is ready. Without Redis it counts in memory.
+    pub async fn start(
+        folder: &Path,
+        name: &str,
+        controller: &Controller,
+        redis: Option<&Redis>,
+    ) -> Result<Self> {
+        let (listen, admin) = (free_address()?, free_address()?);
+        let mut arguments = flags(&[
+            ("--controller", &controller.url()),
+            ("--listen", &listen.to_string()),
+            ("--admin", &admin.to_string()),
+        ]);
+        if let Some(redis) = redis {
+            arguments.extend(flags(&[("--redis", &redis.url())]));
+        }
+        let file = places::program("turnpike-dataplane")?;
+        let process = Process::spawn(folder, Program::new(name, file, arguments))?;
+        await_ready(&process, admin).await?;
+        Ok(Self {
+            process,
+            admin,
+            gateway: Gateway::at(listen),
+        })
+    }
+
+    /// The door that clients use.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Its metrics in Prometheus' text format.
+    pub async fn metrics(&self) -> Result<String> {
+        get(self.admin, "/metrics").await?.text()
+    }
+}
+
+/// A controller, two data planes and the Redis that they share.
+#[derive(Debug)]
+pub struct Fleet {
+    pub folder: PathBuf,
+    pub controller: Controller,
+    pub data_planes: [DataPlane; 2],
+    pub redis: Redis,
+}
+
+impl Fleet {
+    /// Starts all; logs and data go to the folder.
+    pub async fn start(folder: &Path, source: Source<'_>) -> Result<Self> {
+        let redis = Redis::start(folder).await?;
+        let controller = Controller::start(folder, source).await?;
+        let first = DataPlane::start(folder, "dataplane-0", &controller, Some(&redis)).await?;
+        let second = DataPlane::start(folder, "dataplane-1", &controller, Some(&redis)).await?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            controller,
+            data_planes: [first, second],
+            redis,
+        })
+    }
+
+    /// One of the two doors, in turn.
+    pub fn gateway(&self, number: usize) -> &Gateway {
+        self.data_planes[number % self.data_planes.len()].gateway()
+    }
+}
+
+/// Waits until a program's admin listener says that it is ready.
+pub(crate) async fn await_ready(process: &Process, admin: SocketAddr) -> Result<()> {
+    eventually("/readyz says 200", async || {
+        process.check_runs()?;
+        let answer = get(admin, "/readyz").await.context("asking /readyz")?;
+        ensure!(
+            answer.status == 200,
+            "{}: {}",
+            answer.status,
+            answer.text()?
+        );
+        Ok(())
+    })
+    .await
+}
+
+fn flags(pairs: &[(&str, &str)]) -> Vec<std::ffi::OsString> {
+    pairs
+        .iter()
+        .flat_map(|(name, value)| [name.into(), value.into()])
+        .collect()
+}
+
+fn path_flag(name: &str, path: &Path) -> Vec<std::ffi::OsString> {
+    vec![name.into(), path.into()]
+}

@@ -1,0 +1,175 @@
+//! A real API server with our resources defined: the one that `KUBECONFIG` names, or one of this
+//! run's own, started by `e2e/cluster/up` and stopped when the run ends.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use tokio::io::AsyncWriteExt;
+
+use crate::{guard, places};
+
+/// Where the controller under test looks for what is the platform's.
+pub const PLATFORM_NAMESPACE: &str = "turnpike-system";
+
+/// A Kubernetes API server.
+#[derive(Debug)]
+pub struct Cluster {
+    kubeconfig: PathBuf,
+    kubectl: PathBuf,
+}
+
+impl Cluster {
+    /// The cluster of this run; started and given our definitions by the first who asks.
+    pub fn shared() -> Result<&'static Self> {
+        static CLUSTER: OnceLock<Result<Cluster, String>> = OnceLock::new();
+        CLUSTER
+            .get_or_init(|| Self::start().map_err(|error| format!("{error:#}")))
+            .as_ref()
+            .map_err(|error| anyhow!("no cluster: {error}"))
+    }
+
+    /// The file that names its address and credentials.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The kubectl that is used.
+    pub fn kubectl_file(&self) -> &Path {
+        &self.kubectl
+    }
+
+    /// Runs kubectl; an error has what it wrote to standard error.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.kubectl_with_input(arguments, "").await
+    }
+
+    /// Runs kubectl with a text on standard input.
+    pub async fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let mut child = tokio::process::Command::from(self.command(arguments))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting kubectl")?;
+        let mut stdin = child.stdin.take().context("no standard input")?;
+        stdin.write_all(input.as_bytes()).await?;
+        drop(stdin);
+        let output = child.wait_with_output().await.context("running kubectl")?;
+        text_of(arguments, output)
+    }
+
+    fn start() -> Result<Self> {
+        let cluster = match std::env::var_os("KUBECONFIG") {
+            Some(kubeconfig) => Self {
+                kubeconfig: announced(first_path(&kubeconfig)?),
+                kubectl: match find("kubectl") {
+                    Some(kubectl) => kubectl,
+                    None => built_programs()?.join("kubectl"),
+                },
+            },
+            None => start_own()?,
+        };
+        cluster.define_resources()?;
+        Ok(cluster)
+    }
+
+    fn define_resources(&self) -> Result<()> {
+        let manifests = places::root()?.join("crds/manifests");
+        let folder = manifests.display().to_string();
+        self.kubectl_now(&["apply", "--server-side", "--force-conflicts", "-f", &folder])?;
+        self.kubectl_now(&["wait", "--for=condition=Established", "-f", &folder])?;
+        let created = self.kubectl_now(&["create", "namespace", PLATFORM_NAMESPACE]);
+        match created {
+            Err(error) if !error.to_string().contains("AlreadyExists") => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn kubectl_now(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).output();
+        text_of(arguments, output.context("running kubectl")?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.kubectl);
+        command
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments);
+        command
+    }
+}
+
+fn text_of(arguments: &[&str], output: Output) -> Result<String> {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "kubectl {}: {}",
+        arguments.join(" "),
+        stderr.trim()
+    );
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned())
+}
+
+/// Starts etcd and an API server of our own; the guard stops them when this process ends.
+fn start_own() -> Result<Cluster> {
+    let state = places::run_folder()?.join("cluster");
+    let tool = places::root()?.join("e2e/cluster");
+    guard::at_end(&format!(
+        "'{}' '{}'",
+        tool.join("down").display(),
+        state.display()
+    ));
+    let mut up = Command::new(tool.join("up"));
+    up.arg("--api-only").arg(&state);
+    Ok(Cluster {
+        kubeconfig: output_of(&mut up)?.into(),
+        kubectl: built_programs()?.join("kubectl"),
+    })
+}
+
+/// The folder of kubectl, etcd and kube-apiserver; builds them if need be.
+fn built_programs() -> Result<PathBuf> {
+    let build = places::root()?.join("e2e/cluster/build");
+    output_of(&mut Command::new(build)).map(PathBuf::from)
+}
+
+fn output_of(command: &mut Command) -> Result<String> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("starting {command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?} ended with {}",
+        output.status
+    );
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned())
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+/// Says which cluster the tests are about to write to.
+fn announced(kubeconfig: PathBuf) -> PathBuf {
+    eprintln!("using the cluster of KUBECONFIG={}", kubeconfig.display());
+    kubeconfig
+}
+
+fn first_path(list: &std::ffi::OsStr) -> Result<PathBuf> {
+    match std::env::split_paths(list).next() {
+        Some(path) if !path.as_os_str().is_empty() => Ok(path),
+        _ => bail!("KUBECONFIG is empty"),
+    }
+}

@@ -1,0 +1,102 @@
+//! The harness itself does what it says, or the other tests would show nothing.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use turnpike_e2e::bench::{median, quantile};
+use turnpike_e2e::gateway::text_of;
+use turnpike_e2e::provider::{Behaviour, Provider};
+use turnpike_e2e::{Call, FileScene, Gateway, Redis, places, resources};
+
+#[tokio::test]
+async fn good_stream_has_words_and_an_end() -> Result<()> {
+    let (provider, door) = provider().await?;
+    let stream = door.send_streaming(Call::stream("a", "m", "hi")).await?;
+    let (events, end) = stream.rest().await;
+    end?;
+    assert_eq!(text_of(&events), "word0 word1 word2 ");
+    assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
+    assert_eq!(provider.last()?.json()?["model"], "m");
+    Ok(())
+}
+
+#[tokio::test]
+async fn cut_stream_breaks_off_after_its_words() -> Result<()> {
+    let (provider, door) = provider().await?;
+    provider.behave(Behaviour::Cut { after: 2 });
+    let stream = door.send_streaming(Call::stream("a", "m", "hi")).await?;
+    let (events, end) = stream.rest().await;
+    assert_eq!(text_of(&events), "word0 word1 ");
+    ensure!(end.is_err(), "a clean end");
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_answers_that_nobody_reads_on_are_abandoned() -> Result<()> {
+    let (provider, door) = provider().await?;
+    door.send(Call::say("a", "m", "hi")).await?.expect_ok()?;
+    assert_eq!(provider.abandoned(), 0);
+    provider.behave(Behaviour::HangAfter(1));
+    let mut stream = door.send_streaming(Call::stream("a", "m", "hi")).await?;
+    stream.next().await?.context("no event")?;
+    drop(stream);
+    provider.await_abandoned(1).await
+}
+
+#[test]
+fn redis_keeps_its_data_over_a_kill() -> Result<()> {
+    FileScene::run(async |scene| {
+        let redis = Redis::start(&scene.folder).await?;
+        redis
+            .command(&["HSET", "tq:{u}:ns/plan:minute:c=a:1", "u", "5"])
+            .await?;
+        redis
+            .command(&["HSET", "tq:{u}:ns/plan:minute:c=a:2", "u", "6"])
+            .await?;
+        redis
+            .command(&["HSET", "tq:{u}:ns/plan:hour:c=a:2", "u", "9"])
+            .await?;
+        redis.process().kill();
+        redis.start_again().await?;
+        assert_eq!(redis.used("ns/plan", "minute").await?, 11);
+        assert_eq!(redis.used("an", "minute").await?, 0);
+        redis.stop().await?;
+        redis.start_again().await?;
+        assert_eq!(redis.used("plan", "minute").await?, 11);
+        redis.command(&["FLUSHALL"]).await?;
+        assert_eq!(redis.used("plan", "minute").await?, 0);
+        Ok(())
+    })
+}
+
+#[test]
+fn figures_are_of_the_sorted_list() {
+    let times: Vec<Duration> = (0..=100).rev().map(Duration::from_millis).collect();
+    assert_eq!(quantile(&times, 0.5), Duration::from_millis(50));
+    assert_eq!(quantile(&times, 0.99), Duration::from_millis(99));
+    assert_eq!(quantile(&[], 0.5), Duration::ZERO);
+    assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+}
+
+#[test]
+fn digest_is_hexadecimal_sha256() {
+    let digest = resources::digest("abc");
+    assert_eq!(digest.len(), 64);
+    assert!(digest.starts_with("ba7816bf8f01cfea"));
+}
+
+#[test]
+fn names_are_unique_and_fit_for_kubernetes() {
+    let (one, two) = (places::unique(), places::unique());
+    assert_ne!(one, two);
+    assert!(
+        one.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    );
+}
+
+async fn provider() -> Result<(Provider, Gateway)> {
+    let provider = Provider::start().await?;
+    let door = Gateway::at(provider.address());
+    Ok((provider, door))
+}

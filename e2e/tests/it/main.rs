@@ -1,0 +1,16 @@
+//! The whole gateway against a real API server, Redis and SDK. Each module shows one thing; each
+//! test has a namespace of its own.
+
+mod fault_client;
+mod fault_controller;
+mod fault_provider;
+mod harness;
+mod quota_parallel;
+mod quota_redis;
+mod route_main_job;
+mod route_matching;
+mod secrets_stay_secret;
+mod standalone_check;
+mod standalone_serve;
+mod status_conditions;
+mod status_refusals;

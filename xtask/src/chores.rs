@@ -1,0 +1,6 @@
+//! The chores, one module each.
+
+pub(crate) mod bench;
+pub(crate) mod cluster;
+pub(crate) mod crds;
+pub(crate) mod test;

@@ -1,0 +1,22 @@
+//! `bench NAME`: builds the release programs and runs a benchmark of the end-to-end package.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command::{cargo, run as run_command};
+use crate::tools::{ClusterTool, redis};
+use crate::workspace::Workspace;
+
+pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<()> {
+    run_command(cargo(workspace).args(["build", "--release", "--workspace", "--bins"]))?;
+    let mut command = Command::new(workspace.release("turnpike-bench"));
+    command.arg(name).args(arguments);
+    if name == "create-to-served" {
+        ClusterTool::for_tests(workspace)?.offer_to(&mut command)?;
+    }
+    if arguments.iter().any(|argument| argument == "--redis") {
+        redis::install()?;
+    }
+    run_command(&mut command)
+}
