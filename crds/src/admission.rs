@@ -48,6 +48,8 @@ pub struct Admission {
 
 struct Kind {
     schema: jsonschema::Validator,
+    /// As generated: JSON Schema has no word for lists that merge by a key.
+    lists: Value,
     rules: CompiledSchema,
 }
 
@@ -79,9 +81,17 @@ impl Admission {
             if let Some(error) = rules.compilation_errors().first() {
                 return Err(fault(error.to_string()));
             }
+            let lists = schema.clone();
             let schema = jsonschema::validator_for(&as_json_schema(schema))
                 .map_err(|error| fault(error.to_string()))?;
-            Ok((kind, Kind { schema, rules }))
+            Ok((
+                kind,
+                Kind {
+                    schema,
+                    lists,
+                    rules,
+                },
+            ))
         });
         Ok(Self {
             kinds: kinds.collect::<Result<_, _>>()?,
@@ -145,6 +155,7 @@ impl Admission {
             .iter_errors(&value)
             .flat_map(|error| schema_faults(&error))
             .collect();
+        find_doubles(&checks.lists, &value, "", &mut faults);
         if faults.is_empty() {
             // CEL rules count on what the schema promises, so they run second, as in an API server.
             let failed = self
@@ -297,6 +308,58 @@ fn as_json_schema(schema: Value) -> Value {
     Value::Object(schema)
 }
 
+/// Finds items of a list map with the same key, and equal items of a set.
+///
+/// Source: Kubernetes, "Merge strategy": `x-kubernetes-list-type`.
+fn find_doubles(schema: &Value, value: &Value, path: &str, faults: &mut Vec<Fault>) {
+    match value {
+        Value::Object(members) => {
+            for (name, inner) in members {
+                find_doubles(
+                    &schema["properties"][name],
+                    inner,
+                    &member(path, name),
+                    faults,
+                );
+            }
+        }
+        Value::Array(items) => {
+            let mut seen = Vec::new();
+            for (at, item) in items.iter().enumerate() {
+                let path = format!("{path}[{at}]");
+                find_doubles(&schema["items"], item, &path, faults);
+                let Some(key) = merge_key(schema, item) else {
+                    continue;
+                };
+                if seen.contains(&key) {
+                    let message =
+                        "stands in the list already; remove it or name it differently".into();
+                    faults.push(Fault { path, message });
+                }
+                seen.push(key);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What must differ between the items of a list; `None`: nothing.
+fn merge_key<'a>(list: &Value, item: &'a Value) -> Option<Vec<&'a Value>> {
+    match list["x-kubernetes-list-type"].as_str()? {
+        "set" => Some(vec![item]),
+        "map" => {
+            let keys = list["x-kubernetes-list-map-keys"].as_array()?;
+            Some(
+                keys.iter()
+                    .filter_map(Value::as_str)
+                    .map(|key| &item[key])
+                    .collect(),
+            )
+        }
+        _ => None,
+    }
+}
+
 fn schema_faults(error: &jsonschema::ValidationError<'_>) -> Vec<Fault> {
     let path = field_path(error.instance_path().as_str());
     match error.kind() {
@@ -313,6 +376,12 @@ fn schema_faults(error: &jsonschema::ValidationError<'_>) -> Vec<Fault> {
                 path: member(&path, name),
                 message: "required, but missing".into(),
             }]
+        }
+        ValidationErrorKind::Enum { options } => {
+            let options = options.as_array().into_iter().flatten();
+            let options: Vec<_> = options.filter_map(Value::as_str).collect();
+            let message = format!("{} is none of {}", error.instance(), options.join(", "));
+            vec![Fault { path, message }]
         }
         _ => vec![Fault {
             path,

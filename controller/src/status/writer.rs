@@ -272,3 +272,6 @@ where
         .await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,6 +146,31 @@ fn wrong_types_values_and_kinds_are_told_by_field() {
 }
 
 #[test]
+fn doubles_in_lists_that_merge_by_key_are_refused() {
+    let spec = json!({"vendor": "Echo", "models": [{"name": "a"}, {"name": "b"}, {"name": "a"}]});
+    let told = "stands in the list already; remove it or name it differently";
+    assert_eq!(
+        faults("AIProvider", spec),
+        [format!("spec.models[2]: {told}")]
+    );
+    let spec =
+        json!({"hostnames": ["a.test", "a.test"], "rules": [{"backendRefs": [{"name": "p"}]}]});
+    assert_eq!(
+        faults("AIRoute", spec),
+        [format!("spec.hostnames[1]: {told}")]
+    );
+}
+
+#[test]
+fn an_unknown_word_is_told_with_the_known_ones() {
+    let spec = json!({"vendor": "Nobody"});
+    assert_eq!(
+        faults("AIProvider", spec),
+        ["spec.vendor: \"Nobody\" is none of OpenAI, Anthropic, DeepSeek, Echo"]
+    );
+}
+
+#[test]
 fn names_must_be_such_as_kubernetes_takes() {
     let refused =
         admit("{apiVersion: v1, kind: Secret, metadata: {name: Bad_Name, namespace: a.b}}");

@@ -68,9 +68,9 @@ pub async fn reserve(
 }
 
 fn exceeded(charged: &Charged) -> RequestError {
-    let (code, what) = match charged.unit {
-        Unit::Tokens => ("token_quota_exceeded", "tokens"),
-        Unit::Requests => ("request_quota_exceeded", "requests"),
+    let what = match charged.unit {
+        Unit::Tokens => "tokens",
+        Unit::Requests => "requests",
     };
     let message = charged.message().unwrap_or_else(|| {
         format!(
@@ -78,6 +78,7 @@ fn exceeded(charged: &Charged) -> RequestError {
             charged.limit_name, charged.quota.name, charged.limit, charged.window
         )
     });
+    let code = "token_quota_exceeded";
     RequestError::new(StatusCode::TOO_MANY_REQUESTS, code, message)
 }
 

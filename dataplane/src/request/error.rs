@@ -115,7 +115,7 @@ impl RequestError {
     pub fn timeout(name: &'static str, after: Duration) -> Self {
         let message = format!("the provider did not answer in time: {name} timeout {after:?}");
         let (fault, status) = (UpstreamFault::Timeout, StatusCode::GATEWAY_TIMEOUT);
-        let mut error = Self::upstream(fault, status, "upstream_timeout", message);
+        let mut error = Self::upstream(fault, status, "provider_timeout", message);
         error.0.end = End::Timeout(name);
         error
     }

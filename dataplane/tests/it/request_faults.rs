@@ -261,7 +261,7 @@ async fn timed(provider: &FakeProvider, timeouts: Timeouts) -> TestGateway {
 fn names_timeout(answer: &Answer, name: &str) {
     assert_eq!(
         (answer.status, answer.code()),
-        (504, "upstream_timeout".into()),
+        (504, "provider_timeout".into()),
         "{name}"
     );
     assert!(
@@ -334,7 +334,7 @@ async fn a_provider_that_stalls_in_mid_stream_ends_it_with_an_error() {
     let line = gateway.log_line().await;
     assert_eq!(
         (&line["end"], &line["error"]),
-        (&json!("timeout:idle"), &json!("upstream_timeout"))
+        (&json!("timeout:idle"), &json!("provider_timeout"))
     );
 }
 

@@ -314,7 +314,7 @@ async fn over_a_limit_is_429_in_the_quotas_own_words() {
     let answer = gateway.chat("x").await;
     assert_eq!(
         (answer.status, answer.code()),
-        (429, "request_quota_exceeded".into())
+        (429, "token_quota_exceeded".into())
     );
     assert_eq!(
         answer.json()["error"]["message"],

@@ -203,3 +203,9 @@ async fn a_swapped_link_is_noticed_as_config_maps_do_it() {
     shutdown.cancel();
     task.await.unwrap();
 }
+
+#[test]
+fn the_quickstart_has_no_faults() {
+    let quickstart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/quickstart");
+    assert_eq!(check(&quickstart, PLATFORM).unwrap(), []);
+}
