@@ -14,7 +14,7 @@ fn parallel_requests_over_two_data_planes_never_exceed_a_limit_of_requests() -> 
         let limit = 50;
         let tenant = Tenant::start(scene, &format!("requests: {limit}, window: 1h")).await?;
         let answers = tenant.send_all(scene).await?;
-        let served = served(&answers)?;
+        let served = served(&answers, "token_quota_exceeded")?;
         ensure!(
             served == limit,
             "{served} of {PARALLEL} were served, not {limit}"
@@ -34,7 +34,7 @@ fn parallel_requests_over_two_data_planes_never_exceed_a_limit_of_tokens() -> Re
         let limit = 2_000;
         let tenant = Tenant::start(scene, &format!("tokens: {limit}, window: 1h")).await?;
         let answers = tenant.send_all(scene).await?;
-        let served = served(&answers)?;
+        let served = served(&answers, "token_quota_exceeded")?;
         // Each uses 14 tokens, of which the limit has room for 142; fewer pass at once, since
         // more than that is reserved for each until its answer has come.
         let used = served as u64 * 14;
@@ -81,7 +81,7 @@ fn answers_tell_how_much_is_left() -> Result<()> {
             ensure!(remaining == Some(left), "{:?}", answer.headers);
         }
         let over = scene.gateway().send(tenant.call()).await?;
-        over.expect_error(429, "token_quota_exceeded")?;
+        over.expect_error(429, "request_quota_exceeded")?;
         let message = &over.json()?["error"]["message"];
         let wanted = format!("the plan of {} is used up", tenant.group);
         ensure!(
@@ -164,10 +164,10 @@ impl Tenant {
     }
 }
 
-/// How many were answered with 200; every other one must be a 429 of the quota.
-fn served(answers: &[Answer]) -> Result<usize> {
+/// How many were answered with 200; every other one must be a 429 with that code.
+fn served(answers: &[Answer], code: &str) -> Result<usize> {
     for refused in answers.iter().filter(|answer| answer.status != 200) {
-        refused.expect_error(429, "token_quota_exceeded")?;
+        refused.expect_error(429, code)?;
         ensure!(
             refused.header("retry-after").is_some(),
             "{:?}",
