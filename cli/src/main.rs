@@ -2,12 +2,16 @@
 //! files that it runs from.
 
 mod check;
+mod directory;
 mod greeting;
 mod serve;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use turnpike_dataplane::quota::redis::InvalidRedisUrl;
+
+use crate::directory::NoDirectory;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,6 +39,9 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("turnpike: {error:#}");
-        ExitCode::FAILURE
+        match error.is::<NoDirectory>() || error.is::<InvalidRedisUrl>() {
+            true => ExitCode::from(2),
+            false => ExitCode::FAILURE,
+        }
     })
 }

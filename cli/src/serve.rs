@@ -2,7 +2,7 @@
 //! pipes within this process. Snapshots travel as they do between machines.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use turnpike_controller::run::Controller;
 use turnpike_controller::serve::grpc::Dialer;
 use turnpike_controller::source::directory;
 use turnpike_controller::world::World;
-use turnpike_dataplane::quota::redis::InvalidRedisUrl;
 use turnpike_dataplane::store::demand::{BoxIo, Controllers};
 use turnpike_dataplane::{Config, DataPlane};
 
+use crate::directory::Directory;
 use crate::greeting::{self, Started};
 
 /// As long as a data plane of its own process takes by default.
@@ -34,14 +34,8 @@ const NOTES: &str = "NOTES.txt";
 /// The flags of `turnpike serve`.
 #[derive(Args)]
 pub(crate) struct Flags {
-    /// The directory of YAML files; read again whenever it changes
-    #[arg(
-        short = 'f',
-        long = "files",
-        env = "TURNPIKE_FILES",
-        value_name = "DIR"
-    )]
-    files: PathBuf,
+    #[command(flatten)]
+    directory: Directory,
 
     /// Where callers connect; HTTP/1.1 and cleartext HTTP/2
     #[arg(
@@ -68,10 +62,7 @@ pub(crate) struct Flags {
 
 /// Runs until SIGINT or SIGTERM; a second one does not wait for open requests.
 pub(crate) fn run(flags: Flags) -> anyhow::Result<ExitCode> {
-    if let Err(mistake) = check_directory(&flags.files) {
-        eprintln!("turnpike: {mistake}");
-        return Ok(ExitCode::from(2));
-    }
+    flags.directory.path()?;
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow!("another TLS provider is installed already"))?;
@@ -80,34 +71,18 @@ pub(crate) fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         .with_target(false)
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("starting the runtime")?;
-    match runtime.block_on(serve(flags)) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) if error.is::<InvalidRedisUrl>() => {
-            eprintln!("turnpike: {error:#}");
-            Ok(ExitCode::from(2))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// A directory that is not there is a mistake in the flags.
-pub(crate) fn check_directory(path: &Path) -> Result<(), String> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    Err(format!(
-        "-f {}: no such directory; name one that holds YAML files",
-        path.display()
-    ))
+        .context("starting the runtime")?
+        .block_on(serve(flags))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(flags: Flags) -> anyhow::Result<()> {
+    let path = flags.directory.path()?;
     let shutdown = CancellationToken::new();
-    let (controller, dialer) = Controller::from_directory(&flags.files, PLATFORM_NAMESPACE)?;
+    let (controller, dialer) = Controller::from_directory(path, PLATFORM_NAMESPACE)?;
     let world = controller.world();
     let data_plane = DataPlane::bind(config(&flags)).await?;
 
@@ -121,7 +96,7 @@ async fn serve(flags: Flags) -> anyhow::Result<()> {
             .await
             .context("reading the directory")?;
         greet(
-            &flags,
+            path,
             &world,
             data_plane.listen_address(),
             data_plane.admin_address(),
@@ -180,21 +155,16 @@ async fn signalled(shutdown: CancellationToken) {
 }
 
 /// Says what is served.
-fn greet(
-    flags: &Flags,
-    world: &World,
-    listen: SocketAddr,
-    admin: SocketAddr,
-) -> anyhow::Result<()> {
-    let faults = directory::check(&flags.files, PLATFORM_NAMESPACE)?.len();
+fn greet(path: &Path, world: &World, listen: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
+    let faults = directory::check(path, PLATFORM_NAMESPACE)?.len();
     let hosts: Vec<String> = world.read(|index| index.hosts().map(str::to_owned).collect());
-    let notes = fs::read_to_string(flags.files.join(NOTES)).ok();
+    let notes = fs::read_to_string(path.join(NOTES)).ok();
     eprint!(
         "{}",
         greeting::text(&Started {
             listen,
             admin,
-            directory: &flags.files,
+            directory: path,
             hosts: &hosts,
             faults,
             notes: notes.as_deref(),
