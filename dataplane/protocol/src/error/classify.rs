@@ -249,7 +249,8 @@ fn own_code(said: &Said<'_>, otherwise: &'static str) -> Cow<'static, str> {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         && said.code.bytes().any(|b| b.is_ascii_lowercase())
-        && said.code != "null";
+        && said.code != "null"
+        && redact(&said.code) == said.code;
     if known {
         Cow::Owned(said.code.clone().into_owned())
     } else {
