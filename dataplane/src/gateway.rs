@@ -24,7 +24,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// One line for each request.
     pub access_log: AccessLog,
-    /// Owns the settlements on their way to the counters: wait for it once no request is left, and
-    /// before the quotas are stopped. Holds at most one short task for each request that has ended.
+    /// Owns the settlements on their way to the counters; wait for it before the quotas are stopped.
+    /// It is over once every request has ended and is counted: a request holds a token of it while it
+    /// is open, and at most one short task after that.
     pub settling: TaskTracker,
 }

@@ -27,6 +27,9 @@ use crate::store::demand::{self, Controllers};
 use crate::store::{Bounds, Store};
 use crate::upstream::Pool;
 
+/// How long the end of the process may wait for requests that were cut: they notice at once, and each
+/// call to the quota store is bounded far below this.
+const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 /// How long the end of the process may wait for the access log's reader.
 const LOG_WITHIN: Duration = Duration::from_secs(2);
 
@@ -118,7 +121,10 @@ impl DataPlane {
             .serve(gateway.clone(), config.drain, shutdown)
             .await;
         gateway.settling.close();
-        gateway.settling.wait().await;
+        let settled = timeout(SETTLED_WITHIN, gateway.settling.wait()).await;
+        if settled.is_err() {
+            warn!("requests that were cut have not ended; their usage may be lost");
+        }
         drop(gateway);
         quotas.end("writing the last usage").await?;
         demand.end("closing the snapshot stream").await?;

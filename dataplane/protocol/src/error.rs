@@ -14,8 +14,8 @@ use serde::Serialize;
 use crate::json;
 use crate::operation::ClientProtocol;
 
-pub(crate) use classify::classify_in_stream;
 pub use classify::{FaultClass, ProviderError, classify};
+pub(crate) use classify::{classify_in_stream, tells_error};
 
 /// The kind of an error, as the field `type` tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! Tells an event stream from the other bodies that come where a stream was asked for: a JSON error
 //! with a success status, a page of a proxy in between.
 
-use crate::error::classify_in_stream;
+use crate::error::{classify_in_stream, tells_error};
 use crate::fault::StreamFault;
 use crate::json::Object;
 use crate::vendor::WireProtocol;
@@ -59,7 +59,7 @@ impl Gate {
             State::Events => Ok(()),
             State::Fresh => Err(StreamFault::Cut),
             State::Json(body) => match Object::parse(body) {
-                Ok(object) if object.raw("error").is_some() => {
+                Ok(object) if tells_error(&object) => {
                     Err(StreamFault::Provider(classify_in_stream(protocol, body)))
                 }
                 _ => Err(StreamFault::NotAnEventStream),

@@ -41,7 +41,8 @@ pub struct Head {
     pub stream: Option<Member<bool>>,
     /// What is asked of the stream.
     pub stream_options: Option<Member<StreamOptions>>,
-    /// The output allowance: `max_completion_tokens`, else `max_tokens`.
+    /// The output allowance: the larger of `max_completion_tokens` and `max_tokens`, since providers
+    /// differ in which of the two they heed.
     pub max_tokens: Option<u64>,
     /// How many answers are asked for.
     pub n: Option<u64>,
@@ -151,7 +152,7 @@ pub fn scan(body: &[u8]) -> Result<Head, HeadError> {
         model: model_member(body, model)?,
         stream: member(body, stream, typed(stream, NAMES[STREAM], "true or false")?),
         stream_options: stream_options_member(body, stream_options)?,
-        max_tokens: max_completion.or(max),
+        max_tokens: max_completion.max(max),
         n: typed(n, NAMES[N], COUNT)?,
         object_open,
         is_empty: found.members == 0,

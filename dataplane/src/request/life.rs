@@ -46,7 +46,7 @@ pub async fn serve(
     };
     response.headers_mut().insert(REQUEST_ID, id.header);
     if parts.method == Method::HEAD {
-        response = response.map(ResponseBody::omitted);
+        response = relay::without_body(response);
     }
     response
 }

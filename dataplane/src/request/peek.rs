@@ -17,6 +17,9 @@ use crate::access_log::End;
 const STALL: Duration = Duration::from_secs(30);
 /// Room made before the first byte came, whatever length was announced.
 const FIRST_ROOM: u64 = 64 << 10;
+/// Longest name of a model, in bytes; it stands in the log and in what is learned of models.
+/// Source: Bedrock's `modelId`, the longest of any vendor.
+const MAX_MODEL: usize = 2048;
 
 /// Reads the whole body, of `max_bytes` at most.
 ///
@@ -52,6 +55,11 @@ where
 pub fn scan(body: &[u8]) -> Result<Head> {
     let head = turnpike_protocol::scan(body)?;
     match &head.model {
+        Some(model) if model.value.len() > MAX_MODEL => Err(RequestError::bad_request(
+            "invalid_model",
+            format!("the name of the model is over {MAX_MODEL} bytes"),
+        )
+        .param("model")),
         Some(model) if !model.value.is_empty() => Ok(head),
         _ => Err(RequestError::bad_request(
             "missing_model",
@@ -218,5 +226,9 @@ mod tests {
             assert_eq!(error.body("r").param.as_deref(), param, "{body}");
         }
         assert!(scan(br#"{"model":"m"}"#).is_ok());
+        let named = |bytes: usize| format!(r#"{{"model":"{}"}}"#, "m".repeat(bytes));
+        assert!(scan(named(MAX_MODEL).as_bytes()).is_ok());
+        let error = scan(named(MAX_MODEL + 1).as_bytes()).unwrap_err();
+        assert_eq!(error.code(), "invalid_model");
     }
 }

@@ -10,8 +10,9 @@ mod clocks;
 mod held;
 mod whole;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http_body::Body;
 use turnpike_protocol::Decoded;
 
 pub use body::{BodyError, ResponseBody};
@@ -52,4 +53,13 @@ pub fn respond(answer: Answer, mut headers: HeaderMap, account: Account) -> Resp
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
     response
+}
+
+/// Makes the answer to HEAD of one to GET: its length is told, its body left out. hyper leaves the
+/// body out by itself on HTTP/1.1 only.
+pub fn without_body(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response.map(ResponseBody::omitted)
 }

@@ -13,6 +13,7 @@ use http::StatusCode;
 use http::request::Parts;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use turnpike_protocol::{Operation, Usage};
 
 use super::error::RequestError;
@@ -43,6 +44,8 @@ pub struct Account {
     failed: Option<StatusCode>,
     end: Option<End>,
     _open: InFlight,
+    /// Who waits for the settlements waits for this request's, though it is not begun yet.
+    _owed: TaskTrackerToken,
 }
 
 /// How far a request got with a provider, which decides what it may have cost.
@@ -103,6 +106,7 @@ impl Account {
             failed: None,
             end: None,
             _open: gateway.metrics.begin(),
+            _owed: gateway.settling.token(),
         }
     }
 

@@ -268,3 +268,22 @@ async fn an_http2_client_is_served_the_same() {
     assert_eq!((answer.status, answer.is_clean), (200, true));
     assert!(answer.events().1);
 }
+
+#[tokio::test]
+async fn head_is_answered_with_a_length_and_no_body_in_both_versions() {
+    let gateway = TestGateway::start(World::with(echo())).await;
+    for version in [http::Version::HTTP_11, http::Version::HTTP_2] {
+        for (path, status) in [("/v1/models", 200), ("/v1/chat/completions", 405)] {
+            let request = http::Request::head(format!("http://tenant.test{path}"))
+                .version(version)
+                .header("x-api-key", KEY)
+                .body(http_body_util::Full::default())
+                .unwrap();
+            let answer = gateway.ask(request).await;
+            let got = (answer.status, answer.is_clean, answer.body.len());
+            assert_eq!(got, (status, true, 0), "{version:?} {path}");
+            let length: usize = answer.header("content-length").unwrap().parse().unwrap();
+            assert!(length > 0, "{version:?} {path}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Clients that leave: the provider is cancelled at once, the request settled once.
 
+use std::pin::pin;
+
 use http::Version;
 use serde_json::json;
 use turnpike_snapshot::quota::Amount;
@@ -151,4 +153,18 @@ async fn a_client_that_leaves_while_sending_its_body_is_settled_too() {
     let line = gateway.log_line().await;
     assert_eq!(line["end"], "client_gone");
     assert!(gateway.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn who_waits_for_settlements_waits_for_open_requests_too() {
+    let provider = FakeProvider::start(events([TEXT], End::Hang)).await;
+    let gateway = gateway_to(&provider).await;
+    let body = request("/v1/chat/completions", &chat_stream("x"));
+    let open = gateway.open(as_version(body, Version::HTTP_2)).await;
+    gateway.shared.settling.close();
+    let mut settled = pin!(gateway.shared.settling.wait());
+    assert!(futures::poll!(&mut settled).is_pending());
+    drop(open);
+    soon(settled).await;
+    assert_eq!(gateway.metric("turnpike_requests_in_flight"), 0);
 }

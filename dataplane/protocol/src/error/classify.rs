@@ -69,6 +69,14 @@ pub(crate) fn classify_in_stream(protocol: WireProtocol, body: &[u8]) -> Provide
     judge(protocol, said.status(), &said)
 }
 
+/// Whether a body with a success status says of itself that it is an error.
+///
+/// OpenAI and its like: a member `error`; Anthropic: `"type":"error"`; vLLM: `"object":"error"`.
+pub(crate) fn tells_error(body: &Object<'_>) -> bool {
+    let is_error = |name| body.str(name).as_deref() == Some("error");
+    body.raw("error").is_some() || is_error("type") || is_error("object")
+}
+
 /// What an error body says, whichever shape it has.
 #[derive(Default)]
 struct Said<'a> {
@@ -241,7 +249,8 @@ fn own_code(said: &Said<'_>, otherwise: &'static str) -> Cow<'static, str> {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         && said.code.bytes().any(|b| b.is_ascii_lowercase())
-        && said.code != "null";
+        && said.code != "null"
+        && redact(&said.code) == said.code;
     if known {
         Cow::Owned(said.code.clone().into_owned())
     } else {

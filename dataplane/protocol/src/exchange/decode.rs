@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::anthropic;
-use crate::error::classify_in_stream;
+use crate::error::{classify_in_stream, tells_error};
 use crate::exchange::ReplyPlan;
 use crate::fault::BadReply;
 use crate::json::Object;
@@ -28,9 +28,7 @@ impl ReplyPlan {
     /// Decodes a whole success body. Pass-through returns the same bytes.
     pub fn decode(&self, body: Bytes) -> Result<Decoded, BadReply> {
         let object = Object::parse(&body).map_err(|error| BadReply::NotJson(error.to_string()))?;
-        let is_error =
-            object.raw("error").is_some() || object.str("type").as_deref() == Some("error");
-        if is_error {
+        if tells_error(&object) {
             return Err(classify_in_stream(self.provider, &body).into());
         }
         match self.provider {

@@ -23,9 +23,11 @@ fn deciding_members_come_with_their_places() {
 }
 
 #[test]
-fn max_completion_tokens_goes_before_max_tokens_and_null_is_absent() {
+fn the_larger_allowance_counts_and_null_is_absent() {
     let head = scan(br#"{"max_tokens":1,"max_completion_tokens":2,"model":null}"#).unwrap();
     assert_eq!((head.max_tokens, head.model.is_none()), (Some(2), true));
+    let head = scan(br#"{"max_tokens":9,"max_completion_tokens":2}"#).unwrap();
+    assert_eq!(head.max_tokens, Some(9));
     let head = scan(br#"{"max_tokens":1,"max_completion_tokens":null}"#).unwrap();
     assert_eq!(head.max_tokens, Some(1));
     assert!(scan(b"{}").unwrap().is_empty);

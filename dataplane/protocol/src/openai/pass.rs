@@ -16,7 +16,7 @@ use bytes::Bytes;
 use memchr::memmem::Finder;
 use smallvec::SmallVec;
 
-use crate::error::classify_in_stream;
+use crate::error::{classify_in_stream, tells_error};
 use crate::fault::StreamFault;
 use crate::gate::Gate;
 use crate::json::{self, Object};
@@ -31,6 +31,7 @@ const SCAN_LIMIT: usize = 1 << 20;
 const HOLD_LIMIT: usize = 64 << 10;
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+static EVENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\nevent:"));
 /// `content`, `reasoning_content`, `reasoning`, `arguments`, `refusal`: the names whose strings count
 /// as output. Matched with the quote and colon that end a name.
 static OUTPUT: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| {
@@ -233,7 +234,7 @@ fn push_slice(out: &mut Vec<Bytes>, chunk: &Bytes, start: usize, end: usize) {
 impl Seen {
     fn judge(&mut self, event: &[u8], keep_usage_chunk: bool) -> Result<Verdict, StreamFault> {
         let has_usage = has_value(&USAGE, event);
-        let has_error = has_value(&ERROR, event);
+        let has_error = may_tell_error(event);
         self.output_bytes += OUTPUT
             .iter()
             .map(|name| string_bytes(name, event))
@@ -254,6 +255,9 @@ impl Seen {
         let Some(data) = fields.data.as_deref() else {
             return Ok(Verdict::Keep);
         };
+        if fields.event == Some(b"error") {
+            return Err(classify_in_stream(WireProtocol::OpenAI, data).into());
+        }
         if data.trim_ascii() == b"[DONE]" {
             return Ok(Verdict::Done);
         }
@@ -261,7 +265,7 @@ impl Seen {
         let Ok(chunk) = Object::parse(data) else {
             return Ok(Verdict::Keep);
         };
-        if chunk.raw("error").is_some() || fields.event == Some(b"error") {
+        if tells_error(&chunk) {
             return Err(classify_in_stream(WireProtocol::OpenAI, data).into());
         }
         if self.model.is_none() {
@@ -283,6 +287,19 @@ impl Seen {
             .any(|c| bears_content(&c));
         Ok(Verdict::Keep)
     }
+}
+
+/// Whether an event is worth parsing for an error: it has a member `error` that is not null, the
+/// word as a value (`"object":"error"`), or a type.
+fn may_tell_error(event: &[u8]) -> bool {
+    let is_word = |at: usize| {
+        let after = event[at + ERROR.needle().len()..].trim_ascii_start();
+        !after.starts_with(b":")
+    };
+    has_value(&ERROR, event)
+        || ERROR.find_iter(event).any(is_word)
+        || event.starts_with(b"event:")
+        || EVENT.find(event).is_some()
 }
 
 fn is_done(event: &[u8]) -> bool {

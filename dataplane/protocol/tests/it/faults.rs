@@ -199,3 +199,25 @@ fn nothing_counts_after_the_end_mark() {
         assert_eq!(replay_every_way(&plan, more.as_bytes()), expected);
     }
 }
+
+#[test]
+fn every_form_of_an_error_ends_a_stream_and_none_reaches_the_client() {
+    let content = openai_chunk("a");
+    for error in [
+        "event: error\ndata: {\"message\":\"sk-canary-0123456789\"}\n\n",
+        "event:error\ndata: sk-canary-0123456789 was refused\n\n",
+        "data: {\"message\":\"sk-canary-0123456789\"}\nevent: error\n\n",
+        "data: {\"object\":\"error\",\"message\":\"sk-canary-0123456789\",\"code\":400}\n\n",
+        "data: {\"error\":\"sk-canary-0123456789\"}\n\n",
+    ] {
+        for before in [String::new(), content.clone()] {
+            let stream = format!("{before}{error}data: [DONE]\n\n");
+            let mut out = Vec::new();
+            let mut reply = stream_plan(WireProtocol::OpenAI, true).stream();
+            let fault = reply.push(Bytes::from(stream), &mut out).unwrap_err();
+            assert!(matches!(fault, StreamFault::Provider(_)), "{error}");
+            assert!(!fault.to_string().contains("canary"), "{fault}");
+            assert_eq!(out.concat(), before.as_bytes(), "{error}");
+        }
+    }
+}

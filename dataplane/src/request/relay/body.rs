@@ -74,7 +74,8 @@ impl ResponseBody {
 
     /// The answer to HEAD: nothing is handed over, so it is settled at once.
     pub fn omitted(mut self) -> Self {
-        if let Kind::Whole(_, ending) = &mut self.0 {
+        if let Kind::Whole(bytes, ending) = &mut self.0 {
+            bytes.clear();
             ending.take().into_iter().for_each(|ending| ending.settle());
         }
         self

@@ -226,6 +226,14 @@ fn errors_in_a_stream_are_judged_by_type_or_numeric_code() {
 }
 
 #[test]
+fn a_code_that_looks_like_a_key_is_not_repeated() {
+    for key in ["sk_live_00aa11bb22cc", "0123456789abcdef0123456789abcdef"] {
+        let body = format!(r#"{{"error":{{"message":"m","code":"{key}"}}}}"#);
+        assert_eq!(openai(400, &body).2, "invalid_request", "{key}");
+    }
+}
+
+#[test]
 fn the_refused_key_is_never_quoted() {
     let body = br#"{"error":{"message":"Incorrect API key provided: sk-secret1","code":"invalid_api_key"}}"#;
     let error = classify(WireProtocol::OpenAI, 401, body);
