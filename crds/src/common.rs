@@ -43,6 +43,12 @@ pub struct Duration(pub time::Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count(pub u64);
 
+/// The schema of a moment such as `2027-01-01T00:00:00Z`, without the forms that an
+/// API server takes for `date-time` and that cannot be read here.
+///
+/// Source: RFC 3339, section 5.6.
+pub(crate) struct Moment;
+
 /// The text is no duration or no count.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -55,7 +61,14 @@ pub enum ParseError {
 }
 
 const DURATION_PATTERN: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
-const COUNT_PATTERN: &str = "^[1-9][0-9]{0,14}[kMG]?$";
+/// Up to 15 digits, multiples included: exact in every store and script.
+const COUNT_PATTERN: &str =
+    "^([1-9][0-9]{0,14}|[1-9][0-9]{0,11}k|[1-9][0-9]{0,8}M|[1-9][0-9]{0,5}G)$";
+const MAX_COUNT: u64 = 999_999_999_999_999;
+const MOMENT_PATTERN: &str = concat!(
+    r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,9})?",
+    r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+);
 
 impl FromStr for Duration {
     type Err = ParseError;
@@ -151,6 +164,16 @@ impl JsonSchema for Duration {
     }
 }
 
+impl JsonSchema for Moment {
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "maxLength": 35, "pattern": MOMENT_PATTERN})
+    }
+}
+
 impl Serialize for Count {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u64(self.0)
@@ -192,6 +215,7 @@ impl JsonSchema for Count {
         json_schema!({
             "x-kubernetes-int-or-string": true,
             "minimum": 1,
+            "maximum": MAX_COUNT,
             "maxLength": 16,
             "pattern": COUNT_PATTERN,
         })

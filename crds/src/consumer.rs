@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::SecretKeyRef;
+use crate::common::{Moment, SecretKeyRef};
 use crate::status::Status;
 
 /// A person, team or program that calls the routes of its namespace.
@@ -61,8 +61,10 @@ pub struct ApiKey {
     /// The Secret's value that is the key; at least 20 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyRef>,
-    /// From this time on the key is refused.
+    /// From this time on the key is refused: `2027-01-01T00:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Moment>")]
+    #[x_kube(validation = Rule::new("timestamp(self) < timestamp('9999-01-01T00:00:00Z')").message("notAfter must be a time before the year 9999; leave it out for a key that does not end"))]
     pub not_after: Option<Time>,
 }
 

@@ -161,6 +161,63 @@ fn doubles_in_lists_that_merge_by_key_are_refused() {
     );
 }
 
+/// Else an API server would take an object that the controller then cannot read.
+#[test]
+fn values_that_no_type_can_hold_are_refused_by_the_schema() {
+    let moments = [
+        "9999-12-31T23:59:59Z",
+        "2027-01-01T00:00:00+99:99",
+        "2027-01-01T00:00:00.12345678901234567890Z",
+        "2027-02-30T00:00:00Z",
+        "2016-12-31T23:59:60Z",
+        "2027-01-01 00:00:00Z",
+        "2027-01-01",
+        "tomorrow",
+    ];
+    for moment in moments {
+        let spec =
+            json!({"apiKeys": [{"name": "k", "sha256": "0".repeat(64), "notAfter": moment}]});
+        let faults = faults("Consumer", spec);
+        assert!(
+            matches!(&faults[..], [fault, ..] if fault.starts_with("spec.apiKeys[0].notAfter: ")),
+            "{moment}: {faults:?}"
+        );
+    }
+    for count in [
+        json!("999999999999999G"),
+        json!("1000000G"),
+        json!(9_999_999_999_999_999_999_u64),
+    ] {
+        let spec = json!({"limits": [{"name": "l", "tokens": count, "window": "1m"}]});
+        let faults = faults("TokenQuota", spec);
+        assert!(
+            matches!(&faults[..], [fault, ..] if fault.starts_with("spec.limits[0].tokens: ")),
+            "{count}: {faults:?}"
+        );
+    }
+}
+
+#[test]
+fn the_extremes_of_what_the_schema_takes_can_be_read() {
+    for moment in [
+        "9998-12-31T23:59:59.123456789Z",
+        "1000-01-01T00:00:00+23:59",
+        "2027-01-01T00:00:00-23:59",
+    ] {
+        let spec =
+            json!({"apiKeys": [{"name": "k", "sha256": "0".repeat(64), "notAfter": moment}]});
+        assert_eq!(faults("Consumer", spec), [""; 0], "{moment}");
+    }
+    for count in [
+        json!("999999G"),
+        json!("999999999999999"),
+        json!(999_999_999_999_999_u64),
+    ] {
+        let spec = json!({"limits": [{"name": "l", "tokens": count, "window": "1m"}]});
+        assert_eq!(faults("TokenQuota", spec), [""; 0], "{count}");
+    }
+}
+
 #[test]
 fn an_unknown_word_is_told_with_the_known_ones() {
     let spec = json!({"vendor": "Nobody"});
