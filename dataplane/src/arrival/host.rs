@@ -32,9 +32,15 @@ pub enum HostError {
 impl HostName {
     /// Finds the host of a request.
     pub fn of<B>(request: &http::Request<B>) -> Result<Self, HostError> {
-        match request.uri().authority() {
-            Some(authority) => Self::parse(authority.as_str()),
-            None => Self::from_header(request.headers()),
+        let mut headers = request.headers().get_all(HOST).iter();
+        let header = headers.next();
+        if headers.next().is_some() {
+            return Err(HostError::Several);
+        }
+        match (request.uri().authority(), header) {
+            (Some(authority), _) => Self::parse(authority.as_str()),
+            (None, Some(value)) => Self::parse(value.to_str().map_err(|_| HostError::Malformed)?),
+            (None, None) => Err(HostError::Missing),
         }
     }
 
@@ -52,15 +58,6 @@ impl HostName {
     /// The name itself.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    fn from_header(headers: &http::HeaderMap) -> Result<Self, HostError> {
-        let mut values = headers.get_all(HOST).iter();
-        let value = values.next().ok_or(HostError::Missing)?;
-        if values.next().is_some() {
-            return Err(HostError::Several);
-        }
-        Self::parse(value.to_str().map_err(|_| HostError::Malformed)?)
     }
 }
 
@@ -138,13 +135,15 @@ mod tests {
     }
 
     #[test]
-    fn two_host_headers_are_refused() {
-        let request = http::Request::get("/x")
-            .header(HOST, "a.test")
-            .header(HOST, "b.test")
-            .body(())
-            .unwrap();
-        assert_eq!(HostName::of(&request), Err(HostError::Several));
+    fn two_host_headers_are_refused_whatever_the_target() {
+        for target in ["/x", "http://a.test/x"] {
+            let request = http::Request::get(target)
+                .header(HOST, "a.test")
+                .header(HOST, "b.test")
+                .body(())
+                .unwrap();
+            assert_eq!(HostName::of(&request), Err(HostError::Several), "{target}");
+        }
     }
 
     #[test]

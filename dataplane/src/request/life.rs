@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use http::header::CONNECTION;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 use turnpike_protocol::{ClientProtocol, Decoded, Head, Operation};
 
@@ -36,7 +38,9 @@ pub async fn serve(
     let (parts, body) = request.into_parts();
     let mut account = Account::open(gateway, &arrival, &parts);
     let id = account.id().clone();
+    let sends_body = !body.is_end_stream();
     let outcome = live(gateway, &arrival, &parts, body, &mut account).await;
+    let is_unread = sends_body && !account.has_body();
     let mut response = match outcome {
         Ok(reply) => {
             account.answered(StatusCode::OK);
@@ -45,6 +49,11 @@ pub async fn serve(
         Err(error) => refuse(error, account),
     };
     response.headers_mut().insert(REQUEST_ID, id.header);
+    if is_unread && parts.version < Version::HTTP_2 {
+        // The connection cannot be used again: who is not told would send the next request on it.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     if parts.method == Method::HEAD {
         response = relay::without_body(response);
     }

@@ -115,6 +115,12 @@ impl Account {
         &self.id
     }
 
+    /// Whether the request's body was read to its end, and was not empty.
+    pub fn has_body(&self) -> bool {
+        let record = self.record.as_ref();
+        record.is_some_and(|record| record.bytes_in > 0)
+    }
+
     /// Notes what is asked for.
     pub fn asks(&mut self, operation: &Operation) {
         self.operation = OperationLabel::named(Some(operation.as_str()));

@@ -339,6 +339,27 @@ async fn a_provider_that_stalls_in_mid_stream_ends_it_with_an_error() {
 }
 
 #[tokio::test]
+async fn a_whole_answer_may_be_long_in_coming_but_not_stall() {
+    let silent = reply(200, "application/json", [], End::Hang);
+    let stalled = reply(200, "application/json", ["{".to_owned()], End::Hang);
+    let idle = Timeouts {
+        idle: SHORT,
+        ..timeouts()
+    };
+    let both = Timeouts {
+        idle: SHORT / 10,
+        total: SHORT,
+        ..timeouts()
+    };
+    for (script, timeouts, name) in [(silent, both, "total"), (stalled, idle, "idle")] {
+        let provider = FakeProvider::start(script).await;
+        let gateway = timed(&provider, timeouts).await;
+        names_timeout(&gateway.chat("x").await, name);
+        provider.left().await;
+    }
+}
+
+#[tokio::test]
 async fn a_provider_that_never_accepts_times_out_on_connect() {
     // A listener whose queue is full does not accept and does not refuse.
     let stuck = Stuck::start();

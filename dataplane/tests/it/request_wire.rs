@@ -125,3 +125,29 @@ async fn a_client_that_sends_a_large_body_unasked_still_reads_its_refusal() {
         assert!(answer.ends_with('}'), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn who_is_refused_with_an_unread_body_is_told_that_the_connection_ends() {
+    let gateway = TestGateway::start(World::with(echo())).await;
+    for (key, path, is_read) in [
+        ("sk-nobody", "/v1/chat/completions", false),
+        (KEY, "/nowhere", false),
+        (KEY, "/v1/chat/completions", true),
+    ] {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: tenant.test\r\nx-api-key: {key}\r\ncontent-length: 2\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        if is_read {
+            stream.write_all(b"{}").await.unwrap();
+        }
+        let mut answer = String::new();
+        while !answer.ends_with('}') {
+            answer.push(soon(stream.read_u8()).await.unwrap().into());
+        }
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+        let is_told = answer.contains("connection: close\r\n");
+        assert_eq!(is_told, !is_read, "{answer}");
+    }
+}

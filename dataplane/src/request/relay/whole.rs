@@ -18,6 +18,9 @@ const MAX_ANSWER: usize = 64 << 20;
 const MAX_ERROR: usize = 64 << 10;
 
 /// Reads a success answer to its end and decodes it.
+///
+/// Its first byte may come only once everything is generated, even where its head came at once; the
+/// idle timeout begins with it.
 pub async fn read_whole(
     mut answer: AnswerBody,
     plan: &ReplyPlan,
@@ -34,6 +37,7 @@ pub async fn read_whole(
 
 /// Reads the beginning of an error answer; one that breaks off is taken as far as it came.
 pub async fn read_error(mut answer: AnswerBody, clocks: &mut Clocks) -> Bytes {
+    clocks.await_next();
     match collect(&mut answer, MAX_ERROR, clocks).await {
         Ok((body, _)) => body,
         Err(_) => Bytes::new(),
@@ -49,13 +53,13 @@ async fn collect(
     let mut first = None;
     let mut whole = BytesMut::new();
     loop {
-        clocks.await_next();
         let next = clocks.within(poll_fn(|cx| answer.poll_chunk(cx))).await?;
         let chunk = match next {
             None => break,
             Some(Ok(chunk)) => chunk,
             Some(Err(_)) => return Err(cut()),
         };
+        clocks.await_next();
         if whole.len() + first.as_ref().map_or(0, Bytes::len) + chunk.len() > max {
             whole.extend_from_slice(&first.take().unwrap_or_default());
             whole.extend_from_slice(&chunk[..max - whole.len()]);
