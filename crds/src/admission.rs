@@ -4,6 +4,8 @@
 //! Both doors thus refuse the same things. All faults of an object are told,
 //! each with the path of its field.
 
+mod builtin;
+
 use std::collections::BTreeMap;
 
 use jsonschema::error::ValidationErrorKind;
@@ -116,12 +118,16 @@ impl Admission {
                 .to_owned()
         };
         let (api_version, kind) = (text("apiVersion"), text("kind"));
-        let mut faults = metadata_faults(&object);
+        let mut faults = builtin::metadata_faults(&object);
         let admitted = match (api_version.as_str(), kind.as_str()) {
-            ("v1", "Secret") => read(merge_string_data(object))
+            ("v1", "Secret") => sound(builtin::secret_faults(&object))
+                .and_then(|()| read(merge_string_data(object)))
                 .map(Box::new)
                 .map(Admitted::Secret),
-            ("v1", "Namespace") => read(object).map(Box::new).map(Admitted::Namespace),
+            ("v1", "Namespace") => sound(builtin::namespace_faults(&object))
+                .and_then(|()| read(object))
+                .map(Box::new)
+                .map(Admitted::Namespace),
             _ if api_version == format!("{GROUP}/{VERSION}") => self.admit_ours(&kind, object),
             _ => Err(vec![Fault::whole(format!(
                 "apiVersion {api_version:?}, kind {kind:?} is none that Turnpike reads; \
@@ -193,48 +199,17 @@ impl Fault {
     }
 }
 
+fn sound(faults: Vec<Fault>) -> Result<(), Vec<Fault>> {
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults)
+    }
+}
+
 fn read<T: DeserializeOwned>(object: Map<String, Value>) -> Result<T, Vec<Fault>> {
     serde_json::from_value(Value::Object(object))
         .map_err(|error| vec![Fault::whole(error.to_string())])
-}
-
-/// Source: Kubernetes, "Object Names and IDs".
-fn metadata_faults(object: &Map<String, Value>) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let metadata = object.get("metadata");
-    let text = |member: &str| {
-        metadata
-            .and_then(|metadata| metadata.get(member))
-            .and_then(Value::as_str)
-    };
-    if !text("name").is_some_and(|name| is_dns_name(name, 253)) {
-        faults.push(Fault {
-            path: "metadata.name".into(),
-            message: "needed: lower-case letters, digits, '-' and '.', at most 253 characters"
-                .into(),
-        });
-    }
-    if !text("namespace")
-        .is_none_or(|namespace| is_dns_name(namespace, 63) && !namespace.contains('.'))
-    {
-        faults.push(Fault {
-            path: "metadata.namespace".into(),
-            message: "must be lower-case letters, digits and '-', at most 63 characters".into(),
-        });
-    }
-    faults
-}
-
-fn is_dns_name(name: &str, max: usize) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
-    name.len() <= max && name.split('.').all(is_label)
 }
 
 /// `stringData` is what people write; `data` is what readers look at.
@@ -383,6 +358,11 @@ fn schema_faults(error: &jsonschema::ValidationError<'_>) -> Vec<Fault> {
             let message = format!("{} is none of {}", error.instance(), options.join(", "));
             vec![Fault { path, message }]
         }
+        // What stands there instead may well be the key itself.
+        _ if path.ends_with(".sha256") => vec![Fault {
+            path,
+            message: "must be 64 lower-case hex digits in quotes, as sha256sum prints them".into(),
+        }],
         _ => vec![Fault {
             path,
             message: error.to_string(),

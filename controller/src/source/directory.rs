@@ -4,6 +4,7 @@
 //! faults are told, with file, line, object and field.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -24,6 +25,13 @@ pub use crate::source::files::Fault;
 
 /// Editors and symlink swaps change a directory in several steps.
 const QUIET: Duration = Duration::from_millis(100);
+/// A directory that is never quiet (a log is written there) is read all the same.
+const MAX_UNREST: Duration = Duration::from_secs(1);
+/// Between two looks for what a watch does not tell: another directory took the
+/// place of this one, or a file that a link leads to was edited.
+const LOOK: Duration = Duration::from_secs(1);
+/// A million lines; a larger file is no resource, and would hold up all others.
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// A directory and what was last told of it.
 pub struct Directory {
@@ -31,6 +39,16 @@ pub struct Directory {
     admission: Admission,
     /// The file of each object that has been told.
     held: BTreeMap<ObjectKey, String>,
+    /// The files as they were before they were read.
+    stamps: BTreeMap<PathBuf, Option<Stamp>>,
+}
+
+/// Tells one state of a file from another; `None` where it cannot be had.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: (u64, u64),
+    bytes: u64,
+    changed: (i64, i64),
 }
 
 /// What came of reading a directory.
@@ -62,11 +80,13 @@ impl Directory {
             root: root.into(),
             admission: Admission::new()?,
             held: BTreeMap::new(),
+            stamps: BTreeMap::new(),
         })
     }
 
     /// Reads the directory and tells what is there now.
     pub fn load(&mut self) -> Load {
+        self.stamps = stamps(&self.root);
         let mut reading = read(&self.admission, &self.root);
         let before = std::mem::take(&mut self.held);
         let (kept, gone): (Vec<_>, Vec<_>) = before
@@ -133,15 +153,67 @@ impl Directory {
                     return;
                 }
             }
-            if changes.recv().await.is_none() {
+            if !self.changed(&mut changes).await {
                 return;
             }
+        }
+    }
+
+    /// Waits until there may be something new to read; `false`: nobody watches any more.
+    async fn changed(&self, changes: &mut mpsc::Receiver<()>) -> bool {
+        loop {
+            match tokio::time::timeout(LOOK, changes.recv()).await {
+                Ok(Some(())) => break,
+                Ok(None) => return false,
+                Err(_) => {
+                    let root = self.root.clone();
+                    let now = tokio::task::spawn_blocking(move || stamps(&root)).await;
+                    if now.is_ok_and(|now| now != self.stamps) {
+                        break;
+                    }
+                }
+            }
+        }
+        let quiet = async {
             while tokio::time::timeout(QUIET, changes.recv())
                 .await
                 .is_ok_and(|more| more.is_some())
             {}
-        }
+        };
+        let _ = tokio::time::timeout(MAX_UNREST, quiet).await;
+        true
     }
+}
+
+fn stamps(root: &Path) -> BTreeMap<PathBuf, Option<Stamp>> {
+    let files = list(root, &mut Reading::default()).into_values();
+    let stamp = |path: &Path| {
+        let meta = fs::metadata(path).ok()?;
+        Some(Stamp {
+            inode: (meta.dev(), meta.ino()),
+            bytes: meta.len(),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    };
+    files
+        .map(|path| {
+            let stamp = stamp(&path);
+            (path, stamp)
+        })
+        .collect()
+}
+
+/// Reads a file whole; never one that has no end.
+fn read_file(path: &Path) -> io::Result<String> {
+    let meta = fs::metadata(path)?;
+    let refused = |why: &str| Err(io::Error::other(why));
+    if !meta.is_file() {
+        return refused("it is no regular file");
+    }
+    if meta.len() > MAX_FILE_BYTES {
+        return refused("it is larger than 16 MiB; split it");
+    }
+    fs::read_to_string(path)
 }
 
 /// Finds everything that is wrong in a directory: what an API server would
@@ -195,7 +267,7 @@ fn read(admission: &Admission, root: &Path) -> Reading {
     let mut reading = Reading::default();
     let mut doubles: BTreeMap<ObjectKey, Vec<String>> = BTreeMap::new();
     for (file, path) in list(root, &mut reading) {
-        let text = match fs::read_to_string(&path) {
+        let text = match read_file(&path) {
             Ok(text) => text,
             Err(error) => {
                 reading.unreadable(file, &error);

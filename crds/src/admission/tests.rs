@@ -240,6 +240,67 @@ fn names_must_be_such_as_kubernetes_takes() {
 }
 
 #[test]
+fn metadata_secrets_and_namespaces_are_held_to_an_api_servers_rules() {
+    let cases = [
+        ("{name: a, labes: {x: y}}", "", "metadata.labes"),
+        ("{name: a, labels: {'a b': x}}", "", "metadata.labels.a b"),
+        ("{name: a, labels: {a: 'x y'}}", "", "metadata.labels.a"),
+        ("{name: a, labels: {a: 1}}", "", "metadata.labels.a"),
+        (
+            "{name: a, annotations: {'a b': x}}",
+            "",
+            "metadata.annotations.a b",
+        ),
+        (
+            "{name: a, annotations: {a: true}}",
+            "",
+            "metadata.annotations.a",
+        ),
+        ("{name: a}", "strngData: {k: x}", "strngData"),
+        ("{name: a}", "stringData: {k: 123}", "stringData.k"),
+        ("{name: a}", "stringData: sk-canary", "stringData"),
+        (
+            "{name: a}",
+            "stringData: {'a b': sk-canary}",
+            "stringData.a b",
+        ),
+        ("{name: a}", "data: {k: sk-canary}", "data.k"),
+    ];
+    for (metadata, rest, path) in cases {
+        let yaml = format!("apiVersion: v1\nkind: Secret\nmetadata: {metadata}\n{rest}\n");
+        let faults = admit(&yaml).expect_err(&yaml);
+        assert!(
+            faults.iter().any(|fault| fault.path == path),
+            "{yaml}{faults:?}"
+        );
+        assert!(!format!("{faults:?}").contains("canary"), "{faults:?}");
+    }
+    let namespace = |rest| format!("{{apiVersion: v1, kind: Namespace, {rest}}}");
+    for (rest, path) in [
+        ("metadata: {name: a}, specs: {}", "specs"),
+        ("metadata: {name: a.b}", "metadata.name"),
+    ] {
+        let faults = admit(&namespace(rest)).expect_err(rest);
+        assert_eq!(faults[0].path, path);
+    }
+    let fine =
+        "metadata: {name: a, labels: {x.test/y: '', Z_1: 'v.1'}, annotations: {a/b: 'any text'}}";
+    assert!(admit(&namespace(fine)).is_ok());
+}
+
+/// Who writes the key itself where its digest belongs must not read it in a log.
+#[test]
+fn what_stands_in_place_of_a_digest_is_not_repeated() {
+    let spec = json!({"apiKeys": [{"name": "k", "sha256": "sk-canary"}]});
+    let faults = faults("Consumer", spec);
+    assert!(
+        faults[0].starts_with("spec.apiKeys[0].sha256: must be 64"),
+        "{faults:?}"
+    );
+    assert!(!faults.concat().contains("canary"), "{faults:?}");
+}
+
+#[test]
 fn string_data_of_a_secret_is_readable_as_data() {
     let Ok(Admitted::Secret(secret)) = admit(
         "{apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {key: sk-1}, data: {other: c2stMg==}}",

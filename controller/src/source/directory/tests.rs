@@ -204,6 +204,87 @@ async fn a_swapped_link_is_noticed_as_config_maps_do_it() {
     task.await.unwrap();
 }
 
+/// Starts to follow a directory that holds AIProvider `a/p`, and hears of it.
+async fn following(
+    root: &Path,
+) -> (
+    mpsc::Receiver<Event>,
+    CancellationToken,
+    tokio::task::JoinHandle<()>,
+) {
+    let (sender, mut events) = mpsc::channel(16);
+    let shutdown = CancellationToken::new();
+    let directory = Directory::new(root).unwrap();
+    let task = directory.spawn(sender, shutdown.clone()).unwrap();
+    heard_until(&mut events, "synced Namespace").await;
+    (events, shutdown, task)
+}
+
+#[tokio::test]
+async fn another_directory_in_its_place_is_noticed_and_so_are_its_changes() {
+    let dir = TempDir::new().unwrap();
+    write(&dir, "v1/p.yaml", &provider("p", "Echo"));
+    write(&dir, "v2/p.yaml", &provider("q", "Echo"));
+    let root = dir.path().join("current");
+    symlink("v1", &root).unwrap();
+    let (mut events, shutdown, task) = following(&root).await;
+
+    symlink("v2", dir.path().join("next")).unwrap();
+    fs::rename(dir.path().join("next"), &root).unwrap();
+    heard_until(&mut events, "- AIProvider a/p").await;
+    write(&dir, "v2/p.yaml", &provider("r", "Echo"));
+    heard_until(&mut events, "- AIProvider a/q").await;
+    shutdown.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_elsewhere_that_a_link_leads_to_is_watched_too() {
+    let (dir, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    write(&elsewhere, "p.yaml", &provider("p", "Echo"));
+    symlink(elsewhere.path().join("p.yaml"), dir.path().join("p.yaml")).unwrap();
+    let (mut events, shutdown, task) = following(dir.path()).await;
+    write(&elsewhere, "p.yaml", &provider("q", "Echo"));
+    heard_until(&mut events, "- AIProvider a/p").await;
+    shutdown.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_without_end_do_not_put_reading_off() {
+    let dir = TempDir::new().unwrap();
+    let (changed, mut changes) = mpsc::channel(1);
+    let busy = tokio::spawn(async move {
+        while changed.send(()).await.is_ok() {
+            tokio::time::sleep(QUIET / 2).await;
+        }
+    });
+    assert!(open(&dir).changed(&mut changes).await);
+    drop(changes);
+    busy.await.unwrap();
+}
+
+#[test]
+fn what_is_no_file_or_too_large_is_not_read() {
+    let dir = TempDir::new().unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("s.yaml")).unwrap();
+    symlink("/dev/zero", dir.path().join("z.yaml")).unwrap();
+    let large = fs::File::create(dir.path().join("l.yaml")).unwrap();
+    large.set_len(MAX_FILE_BYTES + 1).unwrap();
+    write(&dir, "p.yaml", &provider("p", "Echo"));
+    let load = open(&dir).load();
+    assert_eq!(told(&load), ["+ AIProvider a/p", "+ Namespace a"]);
+    let faults: Vec<String> = load.faults.iter().map(Fault::to_string).collect();
+    assert_eq!(
+        faults,
+        [
+            "l.yaml: cannot be read: it is larger than 16 MiB; split it",
+            "s.yaml: cannot be read: it is no regular file",
+            "z.yaml: cannot be read: it is no regular file",
+        ]
+    );
+}
+
 #[test]
 fn the_quickstart_has_no_faults() {
     let quickstart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/quickstart");
