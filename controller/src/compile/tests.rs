@@ -160,7 +160,7 @@ fn a_route_that_loses_one_host_serves_the_others() {
     assert_eq!(
         told(&index, Kind::AIRoute, "b", "r"),
         [
-            "HostnameConflict spec.hostnames[1]: x.test is claimed by an older route of another namespace"
+            "HostnameConflict spec.hostnames[1]: x.test is claimed by an older route of another namespace; choose another name here, or wait until it is given up"
         ]
     );
     assert_eq!(
