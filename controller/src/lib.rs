@@ -10,6 +10,7 @@
 pub mod admin;
 pub mod compile;
 pub mod config;
+pub mod connect;
 pub mod fleet_key;
 pub mod glob;
 pub mod index;

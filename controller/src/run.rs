@@ -13,7 +13,6 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use kube::Client;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -23,6 +22,7 @@ use turnpike_snapshot::credential::FleetKey;
 
 use crate::admin::{Admin, Health};
 use crate::config::{Config, Source};
+use crate::connect::connect;
 use crate::fleet_key;
 use crate::index::Index;
 use crate::metrics::{Census, Metrics};
@@ -332,21 +332,4 @@ fn open_files(directory: &Path, platform_namespace: &str) -> anyhow::Result<(Ori
     let index = Index::new(vec![key], platform_namespace).of_files();
     let directory = Directory::new(directory).context("reading the resources' own schemas")?;
     Ok((Origin::Files(directory), index))
-}
-
-async fn connect(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path)
-                .with_context(|| format!("reading --kubeconfig {}", path.display()))?;
-            let options = KubeConfigOptions::default();
-            kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-                .await
-                .with_context(|| format!("using --kubeconfig {}", path.display()))?
-        }
-        None => kube::Config::infer()
-            .await
-            .context("finding a cluster; name one with --kubeconfig, or files with -f")?,
-    };
-    Client::try_from(config).context("setting up the connection to the API server")
 }

@@ -136,6 +136,11 @@ pub(crate) fn provider(namespace: &str, name: &str) -> Builder<AIProvider> {
 }
 
 impl Builder<AIProvider> {
+    pub(crate) fn url(mut self, url: &str) -> Self {
+        self.0.spec.url = Some(url.into());
+        self
+    }
+
     /// Adds a credential: one key of a Secret, or all.
     pub(crate) fn credential(mut self, name: &str, secret: &str, key: Option<&str>) -> Self {
         self.0.spec.credentials.push(ProviderCredential {

@@ -59,7 +59,7 @@ fn host_issues(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Vec<Issu
                 Subject::Accepted,
                 "HostnameConflict",
                 format!("spec.hostnames[{at}]"),
-                format!("{host} is claimed by an older route of another namespace"),
+                format!("{host} is claimed by an older route of another namespace; choose another name here, or wait until it is given up"),
             )
         })
         .collect()

@@ -1,8 +1,10 @@
 //! AIProviders: address, keys and models, self-contained.
 //!
 //! Keys that cannot be had are left out while one is left; without any the
-//! provider is faulty, and so it is when what it says of its models is no glob.
+//! provider is faulty, and so it is when its URL is none or what it says of its
+//! models is no glob.
 
+use hyper::Uri;
 use turnpike_crds::AIProviderSpec;
 use turnpike_crds::ai_provider::ProviderCredential;
 use turnpike_snapshot::name::ObjectName;
@@ -17,9 +19,9 @@ use crate::index::secrets::SecretFault;
 pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Provider> {
     let spec = &index.providers.get(name)?.spec;
     let (keys, key_issues) = keys(index, name, spec);
-    let model_issues = model_issues(spec);
-    if !model_issues.is_empty() {
-        return Some(faulty(name, &model_issues));
+    let spec_issues = spec_issues(spec);
+    if !spec_issues.is_empty() {
+        return Some(faulty(name, &spec_issues));
     }
     if keys.is_empty() && !spec.credentials.is_empty() {
         return Some(faulty(name, &key_issues));
@@ -44,7 +46,7 @@ pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Provider> {
 
 pub(crate) fn issues(index: &Index, name: &ObjectName) -> Option<Vec<Issue>> {
     let spec = &index.providers.get(name)?.spec;
-    let mut issues = model_issues(spec);
+    let mut issues = spec_issues(spec);
     issues.extend(keys(index, name, spec).1);
     Some(issues)
 }
@@ -73,15 +75,29 @@ fn models(spec: &AIProviderSpec) -> Vec<Model> {
         .collect()
 }
 
-fn model_issues(spec: &AIProviderSpec) -> Vec<Issue> {
+/// What is wrong with the resource itself, besides what the schema refuses.
+fn spec_issues(spec: &AIProviderSpec) -> Vec<Issue> {
+    let url = spec.url.as_deref().and_then(url_fault).map(|fault| {
+        let message = format!("{fault}; write it as in https://api.example.com:8443/v1");
+        Issue::new(Subject::Accepted, "InvalidUrl", "spec.url", message)
+    });
     let models = spec.models.iter().enumerate();
-    models
-        .filter_map(|(at, model)| {
-            let fault = glob::fault(&model.name)?;
-            let path = format!("spec.models[{at}].name");
-            Some(glob_issue(&path, &model.name, &fault))
-        })
-        .collect()
+    let models = models.filter_map(|(at, model)| {
+        let fault = glob::fault(&model.name)?;
+        let path = format!("spec.models[{at}].name");
+        Some(glob_issue(&path, &model.name, &fault))
+    });
+    url.into_iter().chain(models).collect()
+}
+
+/// Tells what the schema's pattern lets pass and no connection can be made to.
+fn url_fault(url: &str) -> Option<&'static str> {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return Some("is no URL");
+    };
+    let authority = uri.authority()?;
+    let port = authority.as_str().strip_prefix(authority.host())?;
+    (!port.is_empty() && uri.port_u16().is_none()).then_some("its port is none of 1 to 65535")
 }
 
 /// Gives the keys that can be had, and an issue for each that cannot.

@@ -160,7 +160,7 @@ fn a_route_that_loses_one_host_serves_the_others() {
     assert_eq!(
         told(&index, Kind::AIRoute, "b", "r"),
         [
-            "HostnameConflict spec.hostnames[1]: x.test is claimed by an older route of another namespace"
+            "HostnameConflict spec.hostnames[1]: x.test is claimed by an older route of another namespace; choose another name here, or wait until it is given up"
         ]
     );
     assert_eq!(
@@ -410,6 +410,31 @@ fn a_provider_whose_models_cannot_be_read_is_faulty() {
     assert!(
         told(&index, Kind::AIProvider, "a", "p")[0].starts_with("InvalidGlob spec.models[0].name")
     );
+}
+
+#[test]
+fn a_provider_whose_url_leads_nowhere_is_faulty() {
+    let with = |url: &str| {
+        let index = index_of([provider("a", "p").url(url).event()]);
+        let compiled = snapshot(&index, &Name::Provider(name("a", "p")));
+        let is_faulty = matches!(compiled, Some(Snapshot::Provider(Provider::Faulty { .. })));
+        let told = told(&index, Kind::AIProvider, "a", "p");
+        assert_eq!(is_faulty, !told.is_empty());
+        told
+    };
+    let advice = "write it as in https://api.example.com:8443/v1";
+    for url in ["http://[::1/v1", "http://ä/v1", "http://a b"] {
+        assert_eq!(
+            with(url),
+            [format!("InvalidUrl spec.url: is no URL; {advice}")]
+        );
+    }
+    for url in ["http://a:99999999/v1", "http://a:/v1", "http://a:x"] {
+        assert!(with(url)[0].starts_with("InvalidUrl spec.url: "), "{url}");
+    }
+    for url in ["http://a", "https://a.test:8443/v1/", "http://[::1]:80/v1"] {
+        assert_eq!(with(url), [""; 0], "{url}");
+    }
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn a_check_tells_what_conditions_would() {
     let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
     let expected = [
         "a.yaml:1: AIRoute a/r: spec.rules[0].backendRefs[0]: AIProvider a/gone does not exist; create it or correct the name",
-        "b.yaml:1: AIRoute b/r: spec.hostnames[0]: x.test is claimed by an older route of another namespace",
+        "b.yaml:1: AIRoute b/r: spec.hostnames[0]: x.test is claimed by an older route of another namespace; choose another name here, or wait until it is given up",
         "b.yaml:1: AIRoute b/r: spec.rules[0].backendRefs[0]: AIProvider b/p does not exist; create it or correct the name",
     ];
     for line in expected {
