@@ -102,7 +102,9 @@ async fn serve(flags: Flags) -> anyhow::Result<()> {
             data_plane.admin_address(),
         )?;
         // The controller ends with the last dialer: this one is kept until the data plane is done.
-        data_plane.run(controllers(dialer.clone()), shutdown.clone()).await
+        data_plane
+            .run(controllers(dialer.clone()), shutdown.clone())
+            .await
     };
     let ended = tokio::select! {
         ended = serving => ended,
