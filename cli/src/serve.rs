@@ -101,7 +101,10 @@ async fn serve(flags: Flags) -> anyhow::Result<()> {
             data_plane.listen_address(),
             data_plane.admin_address(),
         )?;
-        data_plane.run(controllers(dialer), shutdown.clone()).await
+        // The controller ends with the last dialer: this one is kept until the data plane is done.
+        data_plane
+            .run(controllers(dialer.clone()), shutdown.clone())
+            .await
     };
     let ended = tokio::select! {
         ended = serving => ended,

@@ -12,7 +12,7 @@ use crate::kubernetes::{Cluster, PLATFORM_NAMESPACE};
 use crate::places;
 use crate::ports::free_address;
 use crate::process::{Process, Program};
-use crate::redis::Redis;
+use crate::redis::{Durability, Redis};
 
 /// Where a controller takes its resources from.
 #[derive(Debug, Clone, Copy)]
@@ -140,7 +140,7 @@ pub struct Fleet {
 impl Fleet {
     /// Starts all; logs and data go to the folder.
     pub async fn start(folder: &Path, source: Source<'_>) -> Result<Self> {
-        let redis = Redis::start(folder).await?;
+        let redis = Redis::start(folder, Durability::EveryWrite).await?;
         let controller = Controller::start(folder, source).await?;
         let first = DataPlane::start(folder, "dataplane-0", &controller, Some(&redis)).await?;
         let second = DataPlane::start(folder, "dataplane-1", &controller, Some(&redis)).await?;

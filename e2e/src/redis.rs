@@ -1,4 +1,4 @@
-//! A redis-server of a test's own, with its append-only file on.
+//! A redis-server of a test's own.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,15 @@ use crate::eventually::eventually;
 use crate::ports::free_address;
 use crate::process::{Process, Program};
 
+/// What outlives a crash of Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Everything that it has answered: each write waits for the disk.
+    EveryWrite,
+    /// Nothing: as fast as can be.
+    Nothing,
+}
+
 /// A running (or stopped) redis-server; its data outlives a restart.
 #[derive(Debug)]
 pub struct Redis {
@@ -19,7 +28,7 @@ pub struct Redis {
 
 impl Redis {
     /// Starts one with its data and log in the folder, and waits until it answers.
-    pub async fn start(folder: &Path) -> Result<Self> {
+    pub async fn start(folder: &Path, durability: Durability) -> Result<Self> {
         let address = free_address()?;
         let data = data_folder(folder, address)?;
         let arguments = [
@@ -30,7 +39,10 @@ impl Redis {
             "--dir",
             &data.display().to_string(),
             "--appendonly",
-            "yes",
+            match durability {
+                Durability::EveryWrite => "yes",
+                Durability::Nothing => "no",
+            },
             "--appendfsync",
             "always",
             "--save",

@@ -15,7 +15,7 @@ use crate::gateway::{Call, Gateway};
 use crate::kubernetes::Cluster;
 use crate::places;
 use crate::process::show_logs;
-use crate::redis::Redis;
+use crate::redis::{Durability, Redis};
 
 /// Ends a test that hangs.
 const TIMEOUT: Duration = Duration::from_secs(240);
@@ -181,7 +181,7 @@ impl Scene {
 
     /// A Redis and two data planes of this test's own, beside the shared controller.
     pub async fn own_data_planes(&self) -> Result<(Redis, [DataPlane; 2])> {
-        let redis = Redis::start(&self.folder).await?;
+        let redis = Redis::start(&self.folder, Durability::EveryWrite).await?;
         let controller = &self.fleet.controller;
         let first = DataPlane::start(&self.folder, "own-0", controller, Some(&redis)).await?;
         let second = DataPlane::start(&self.folder, "own-1", controller, Some(&redis)).await?;

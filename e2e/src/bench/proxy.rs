@@ -16,7 +16,7 @@ use crate::fleet::{Controller, DataPlane, Source};
 use crate::gateway::chat_body;
 use crate::ports::free_address;
 use crate::process::{Process, Program};
-use crate::redis::Redis;
+use crate::redis::{Durability, Redis};
 use crate::{places, resources};
 
 const HOST: &str = "bench.test";
@@ -90,7 +90,7 @@ impl World {
         std::fs::create_dir_all(&files)?;
         std::fs::write(files.join("all.yaml"), yaml(model))?;
         let redis = match with_redis {
-            true => Some(Redis::start(folder).await?),
+            true => Some(Redis::start(folder, Durability::Nothing).await?),
             false => None,
         };
         let controller = Controller::start(folder, Source::Folder(&files)).await?;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use turnpike_e2e::bench::{median, quantile};
 use turnpike_e2e::gateway::text_of;
 use turnpike_e2e::provider::{Behaviour, Provider};
+use turnpike_e2e::redis::Durability;
 use turnpike_e2e::{Call, FileScene, Gateway, Redis, places, resources};
 
 #[tokio::test]
@@ -46,7 +47,7 @@ async fn only_answers_that_nobody_reads_on_are_abandoned() -> Result<()> {
 #[test]
 fn redis_keeps_its_data_over_a_kill() -> Result<()> {
     FileScene::run(async |scene| {
-        let redis = Redis::start(&scene.folder).await?;
+        let redis = Redis::start(&scene.folder, Durability::EveryWrite).await?;
         redis
             .command(&["HSET", "tq:{u}:ns/plan:minute:c=a:1", "u", "5"])
             .await?;
