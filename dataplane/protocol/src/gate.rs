@@ -36,9 +36,10 @@ impl Gate {
             };
             start = first;
             match chunk[first] {
-                b'<' => return Err(StreamFault::NotAnEventStream),
                 b'{' | b'[' | b'"' => self.state = State::Json(Vec::new()),
-                _ => self.state = State::Events,
+                // A field's name, a comment, a byte order mark.
+                b'a'..=b'z' | b'A'..=b'Z' | b':' | 0xEF => self.state = State::Events,
+                _ => return Err(StreamFault::NotAnEventStream),
             }
         }
         match &mut self.state {
@@ -64,6 +65,28 @@ impl Gate {
                 }
                 _ => Err(StreamFault::NotAnEventStream),
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_like_no_field_is_no_event_stream() {
+        for body in ["<html>", "%&/ not json at all", " 7", "-"] {
+            let refused = Gate::default().admit(body.as_bytes());
+            assert!(
+                matches!(refused, Err(StreamFault::NotAnEventStream)),
+                "{body}"
+            );
+        }
+        for body in ["data: x", "\n: ping", "Event: x", "\u{feff}data: x"] {
+            assert!(
+                matches!(Gate::default().admit(body.as_bytes()), Ok(Some(_))),
+                "{body}"
+            );
         }
     }
 }
