@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
@@ -18,6 +19,13 @@ use tracing::warn;
 
 /// Lines that wait for the sink: at about 1 KB each, 8 MB.
 const QUEUE: usize = 8192;
+
+/// Lines are written together up to this size.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// The thread rests that long after it wrote, so that a busy gateway need not wake it for each
+/// request: that took a tenth of the time of a plain one.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// One request, as it ended. What does not apply is left out.
 #[derive(Debug, Serialize)]
@@ -175,19 +183,31 @@ impl Writer {
 }
 
 fn write_all(records: &Receiver<Box<Record>>, mut sink: impl Write) {
-    let mut line = Vec::with_capacity(1024);
+    let mut lines = Vec::with_capacity(BATCH_BYTES);
     while let Ok(first) = records.recv() {
-        let batch = std::iter::once(first).chain(records.try_iter().take(QUEUE));
-        for record in batch {
-            line.clear();
-            if serde_json::to_writer(&mut line, &record).is_ok() {
-                line.push(b'\n');
-                // A sink that is gone (a closed pipe) must not end the gateway.
-                let _ = sink.write_all(&line);
+        for record in std::iter::once(first).chain(records.try_iter()) {
+            append(&mut lines, &record);
+            if lines.len() >= BATCH_BYTES {
+                write_out(&mut lines, &mut sink);
             }
         }
-        let _ = sink.flush();
+        write_out(&mut lines, &mut sink);
+        std::thread::sleep(PAUSE);
     }
+}
+
+fn append(lines: &mut Vec<u8>, record: &Record) {
+    let end = lines.len();
+    match serde_json::to_writer(&mut *lines, record) {
+        Ok(()) => lines.push(b'\n'),
+        Err(_) => lines.truncate(end),
+    }
+}
+
+/// A sink that is gone (a closed pipe) must not end the gateway.
+fn write_out(lines: &mut Vec<u8>, sink: &mut impl Write) {
+    let _ = sink.write_all(lines).and_then(|()| sink.flush());
+    lines.clear();
 }
 
 impl Models {

@@ -298,13 +298,15 @@ pub(super) async fn read(response: Response<Incoming>) -> Answer {
     }
 }
 
-/// Sends each line of the log to the test.
+/// Sends each line of the log to the test; the log writes whole lines.
 struct Lines(mpsc::UnboundedSender<String>);
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let line = String::from_utf8(bytes.to_vec()).map_err(io::Error::other)?;
-        self.0.send(line).map_err(io::Error::other)?;
+        let text = str::from_utf8(bytes).map_err(io::Error::other)?;
+        for line in text.lines() {
+            self.0.send(line.to_owned()).map_err(io::Error::other)?;
+        }
         Ok(bytes.len())
     }
 
