@@ -27,7 +27,7 @@ struct Args {
 enum Chore {
     /// Checks all: format, lints, generated files, unit, integration and end-to-end tests
     Test {
-        /// Lets the soak and kill tests run for minutes instead of seconds
+        /// Runs kill tests, properties and mutations many times as often: minutes instead of seconds
         #[arg(long)]
         long: bool,
     },
@@ -35,7 +35,7 @@ enum Chore {
     E2e {
         /// Part of the names of the tests to run, such as `quota_`
         filter: Option<String>,
-        /// Lets the soak and kill tests run for minutes instead of seconds
+        /// Runs kill tests, properties and mutations many times as often: minutes instead of seconds
         #[arg(long)]
         long: bool,
     },

@@ -13,6 +13,9 @@ use crate::workspace::Workspace;
 /// The integration test of the end-to-end package.
 const END_TO_END: &str = "e2e";
 
+/// How often properties and mutations are tried in the long form; 256 is proptest's own number.
+const LONG_CASES: &str = "4096";
+
 /// Everything that a change has to pass.
 pub(crate) fn all(workspace: &Workspace, long: bool) -> Result<ExitCode> {
     let mut steps = Steps::new(7);
@@ -101,6 +104,7 @@ fn tests(command: &mut Command, long: bool, tally: &mut Tally) -> Result<()> {
     command.env("RUST_LIB_BACKTRACE", "0");
     if long {
         command.env("TURNPIKE_LONG", "1");
+        command.env("PROPTEST_CASES", LONG_CASES);
     }
     tee(command, |line| tally.read(line))
 }
