@@ -1,6 +1,7 @@
 //! `turnpike serve`: a controller over a directory and a data plane, joined by
 //! pipes within this process. Snapshots travel as they do between machines.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,6 +31,9 @@ const DRAIN: Duration = Duration::from_secs(600);
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// What `turnpike serve` tells whoever looks at a directory for the first time.
 const NOTES: &str = "NOTES.txt";
+
+/// What goes wrong, and what becomes of resources.
+const LOGGED: &str = "warn,turnpike_controller::status=info";
 
 /// The flags of `turnpike serve`.
 #[derive(Args)]
@@ -69,7 +73,8 @@ pub(crate) fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_target(false)
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_ansi(io::stderr().is_terminal())
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| LOGGED.into()))
         .init();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -15,7 +15,7 @@ pub const PLATFORM_NAMESPACE: &str = "turnpike-system";
 #[derive(Clone, Debug, Parser)]
 #[command(name = "turnpike-controller", version)]
 pub struct Flags {
-    /// Which cluster; without it the pod's own, or that of ~/.kube/config
+    /// Which cluster; without it that of $KUBECONFIG or ~/.kube/config, or the pod's own
     #[arg(
         long,
         env = "TURNPIKE_KUBECONFIG",

@@ -30,6 +30,7 @@ use crate::serve::grpc::{self, Dialer, Pipes};
 use crate::serve::{Context, Hub, View};
 use crate::source::Event;
 use crate::source::directory::Directory;
+use crate::status::announcer;
 use crate::status::writer::{self, Writes};
 use crate::world::World;
 
@@ -258,9 +259,10 @@ impl Parts {
         match origin {
             Origin::Files(directory) => {
                 let reading = directory
-                    .spawn(events, stop)
+                    .spawn(events, stop.clone())
                     .context("watching the directory for changes")?;
                 self.spawn("directory", ended(reading));
+                self.spawn("announcer", announcer::run(state.world.clone(), stop));
             }
             Origin::Cluster(client) => {
                 let watches = crate::source::kube::spawn(&client, &events, &stop);

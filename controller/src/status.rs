@@ -1,5 +1,6 @@
 //! Telling resources what became of them: `Accepted`, `ResolvedRefs`, `Programmed`.
 
+pub mod announcer;
 pub mod conditions;
 pub mod programmed;
 pub mod writer;
