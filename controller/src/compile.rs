@@ -12,6 +12,7 @@ mod domain;
 mod provider;
 mod quota;
 mod reference;
+mod rules;
 mod tenant;
 
 use turnpike_snapshot::{Name, Snapshot};
@@ -26,6 +27,7 @@ pub fn snapshot(index: &Index, name: &Name) -> Option<Snapshot> {
     match name {
         Name::Domain(host) => domain::compile(index, host).map(Snapshot::Domain),
         Name::Provider(name) => provider::compile(index, name).map(Snapshot::Provider),
+        Name::Rules(name) => rules::compile(index, name).map(Snapshot::Rules),
         Name::Credential { realm, id } => {
             credential::compile(index, realm, *id).map(Snapshot::Credential)
         }
@@ -82,6 +84,14 @@ pub fn objects(index: &Index, name: &Name) -> Vec<ObjectKey> {
             .collect(),
         Name::Provider(name) if index.providers.contains_key(name) => {
             vec![key(Kind::AIProvider, name)]
+        }
+        Name::Rules(name) => {
+            let route = index.routes.get(name);
+            let template = route.filter(|route| route.spec.is_template());
+            template
+                .map(|_| key(Kind::AIRoute, name))
+                .into_iter()
+                .collect()
         }
         Name::Credential { realm, id } => credential::find_owner(index, realm, *id)
             .map(|(claim, _)| key(Kind::Consumer, &claim.consumer.name))

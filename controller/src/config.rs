@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::index::hostnames::{HostnamePattern, HostnamePolicy};
+
 /// Where the platform team's own resources live.
 pub const PLATFORM_NAMESPACE: &str = "turnpike-system";
 
@@ -64,6 +66,18 @@ pub struct Flags {
         default_value = PLATFORM_NAMESPACE
     )]
     pub platform_namespace: String,
+
+    /// Host names that namespaces may claim besides what the annotation
+    /// turnpike.dev/allowed-hostnames on a Namespace allows, such as
+    /// {namespace}.maas.example.com; * lets whoever is first have any name. Default: none in a
+    /// cluster, * with -f
+    #[arg(
+        long,
+        env = "TURNPIKE_HOSTNAME_POLICY",
+        value_name = "PATTERN",
+        value_delimiter = ','
+    )]
+    pub hostname_policy: Vec<HostnamePattern>,
 }
 
 /// What a controller of its own process does.
@@ -77,6 +91,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// The namespace whose objects may select other namespaces.
     pub platform_namespace: String,
+    /// Which hosts namespaces may claim.
+    pub hostname_policy: HostnamePolicy,
 }
 
 /// Where resources come from.
@@ -116,8 +132,13 @@ impl Flags {
             (None, Some(file)) if !file.exists() => return Err(Mistake::NoKubeconfig(file)),
             (None, kubeconfig) => Source::Cluster { kubeconfig },
         };
+        let hostname_policy = match (&source, self.hostname_policy.is_empty()) {
+            (Source::Files(_), true) => HostnamePolicy::open(),
+            _ => HostnamePolicy::new(self.hostname_policy),
+        };
         Ok(Config {
             source,
+            hostname_policy,
             listen: self.listen,
             admin: self.admin,
             platform_namespace: self.platform_namespace,

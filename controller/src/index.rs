@@ -3,10 +3,13 @@
 //!
 //! One file a kind says what a change of it touches; [`crate::compile`] reads.
 
+pub mod hostnames;
 pub mod hosts;
 pub mod keys;
 pub mod secrets;
 pub mod table;
+
+pub(crate) mod grants;
 
 mod consumers;
 mod namespaces;
@@ -23,6 +26,7 @@ use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::name::ObjectName;
 
 use crate::index::consumers::Claimed;
+use crate::index::hostnames::HostnamePolicy;
 use crate::index::hosts::Hosts;
 use crate::index::keys::Keys;
 use crate::index::refs::Refs;
@@ -36,6 +40,7 @@ pub use crate::index::quotas::Scope;
 pub struct Index {
     fleet_keys: Vec<FleetKey>,
     platform_namespace: String,
+    hostname_policy: HostnamePolicy,
     origin: Origin,
     synced: BTreeSet<Kind>,
 
@@ -84,11 +89,13 @@ impl Touched {
 
 impl Index {
     /// Makes an empty index. Credentials are named under every fleet key; only
-    /// objects of the platform namespace may select other namespaces.
+    /// objects of the platform namespace may select other namespaces. Hosts are
+    /// closed: only annotations give them.
     pub fn new(fleet_keys: Vec<FleetKey>, platform_namespace: impl Into<String>) -> Self {
         Self {
             fleet_keys,
             platform_namespace: platform_namespace.into(),
+            hostname_policy: HostnamePolicy::default(),
             origin: Origin::Cluster,
             synced: BTreeSet::new(),
             providers: Table::new(),
@@ -104,9 +111,16 @@ impl Index {
         }
     }
 
-    /// Says that the objects come from files: advice that only helps in a cluster is left out.
+    /// Says that the objects come from files: advice that only helps in a cluster is
+    /// left out, and hosts are open to whoever is first.
     pub fn of_files(mut self) -> Self {
         self.origin = Origin::Files;
+        self.with_hostname_policy(HostnamePolicy::open())
+    }
+
+    /// Says which hosts namespaces may claim; before any object is applied.
+    pub fn with_hostname_policy(mut self, policy: HostnamePolicy) -> Self {
+        self.hostname_policy = policy;
         self
     }
 

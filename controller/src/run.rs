@@ -85,6 +85,7 @@ impl Controller {
             .local_addr()
             .context("reading the bound address")?;
         let (origin, index) = open(&config.source, &config.platform_namespace).await?;
+        let index = index.with_hostname_policy(config.hostname_policy);
         Ok(Self {
             state: State::new(index),
             origin,

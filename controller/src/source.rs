@@ -71,6 +71,16 @@ pub struct NamespaceData {
     pub name: String,
     pub uid: String,
     pub labels: BTreeMap<String, String>,
+    /// What the annotation [`turnpike_crds::HOSTNAMES_ANNOTATION`] names.
+    pub allowed_hostnames: Vec<String>,
+}
+
+/// Reads the hosts that a Namespace's annotations allow it.
+pub fn allowed_hostnames(annotations: Option<&BTreeMap<String, String>>) -> Vec<String> {
+    let annotation = annotations.and_then(|it| it.get(turnpike_crds::HOSTNAMES_ANNOTATION));
+    annotation.map_or_else(Vec::new, |text| {
+        turnpike_crds::namespaces::parse_hostnames(text)
+    })
 }
 
 /// A secret value; never shown.

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
-use turnpike_crds::ai_provider::{ProviderCredential, ProviderModel, Vendor};
-use turnpike_crds::ai_route::{Allow, AuthenticationMode, BackendRef, RouteMatch, RouteRule};
+use turnpike_crds::ai_provider::{ProviderCredential, ProviderGrant, ProviderModel, Vendor};
+use turnpike_crds::ai_route::{
+    Allow, Authentication, AuthenticationMode, BackendRef, RouteMatch, RouteRule, TemplateGrant,
+    TemplateRef,
+};
 use turnpike_crds::common::{Count, Duration, SecretKeyRef, SecretRef};
 use turnpike_crds::consumer::{ApiKey, ConsumerState};
-use turnpike_crds::token_quota::{Limit, NamespaceSelector};
+use turnpike_crds::namespaces::{GrantedNamespaces, NamespaceSelector, NamespacesFrom};
+use turnpike_crds::token_quota::Limit;
 use turnpike_crds::{
     AIProvider, AIProviderSpec, AIRoute, AIRouteSpec, Consumer, ConsumerSpec, TokenQuota,
     TokenQuotaSpec,
@@ -17,6 +21,7 @@ use turnpike_crds::{
 use turnpike_snapshot::credential::{CredentialId, FleetKey, sha256};
 use turnpike_snapshot::name::ObjectName;
 
+use crate::index::hostnames::HostnamePolicy;
 use crate::index::{Index, Touched};
 use crate::source::{Event, Kind, NamespaceData, Object, ObjectKey, SecretBytes, SecretData};
 
@@ -26,9 +31,9 @@ pub(crate) const PLATFORM: &str = "turnpike-system";
 /// A key that is long enough.
 pub(crate) const LONG_KEY: &str = "sk-turnpike-0123456789";
 
-/// An empty index under one fleet key.
+/// An empty index under one fleet key, where hosts are open.
 pub(crate) fn index() -> Index {
-    Index::new(vec![fleet_key()], PLATFORM)
+    Index::new(vec![fleet_key()], PLATFORM).with_hostname_policy(HostnamePolicy::open())
 }
 
 /// The fleet key of [`index`].
@@ -130,6 +135,7 @@ pub(crate) fn provider(namespace: &str, name: &str) -> Builder<AIProvider> {
             credentials: Vec::new(),
             models: Vec::new(),
             timeouts: Default::default(),
+            grants: Vec::new(),
         },
         status: None,
     })
@@ -153,6 +159,15 @@ impl Builder<AIProvider> {
         self
     }
 
+    /// Admits the namespaces with a label (without one: all) to these models (none: all).
+    pub(crate) fn grant(mut self, label: Option<(&str, &str)>, models: &[&str]) -> Self {
+        self.0.spec.grants.push(ProviderGrant {
+            namespaces: granted(label),
+            models: strings(models),
+        });
+        self
+    }
+
     pub(crate) fn model(mut self, name: &str, upstream_model: Option<&str>) -> Self {
         self.0.spec.models.push(ProviderModel {
             name: name.into(),
@@ -168,9 +183,11 @@ pub(crate) fn route(namespace: &str, name: &str) -> Builder<AIRoute> {
         metadata: meta(namespace, name),
         spec: AIRouteSpec {
             hostnames: Vec::new(),
-            authentication: Default::default(),
-            authorization: Default::default(),
-            max_body_bytes: AIRouteSpec::DEFAULT_MAX_BODY_BYTES,
+            rules_from: None,
+            grants: Vec::new(),
+            authentication: None,
+            authorization: None,
+            max_body_bytes: None,
             rules: Vec::new(),
         },
         status: None,
@@ -183,7 +200,7 @@ impl Builder<AIRoute> {
         self
     }
 
-    /// Adds a rule for these models (none: all) with one backend.
+    /// Adds a rule for these models (none: all) with one backend: `name` or `namespace/name`.
     pub(crate) fn rule(mut self, models: &[&str], backend: &str) -> Self {
         let matches = match models {
             [] => Vec::new(),
@@ -195,17 +212,14 @@ impl Builder<AIRoute> {
         self.0.spec.rules.push(RouteRule {
             name: None,
             matches,
-            backend_refs: vec![BackendRef {
-                name: backend.into(),
-                model: None,
-                weight: 1,
-            }],
+            backend_refs: vec![backend_ref(backend)],
         });
         self
     }
 
     pub(crate) fn allow(mut self, groups: &[&str], models: &[&str]) -> Self {
-        self.0.spec.authorization.allow.push(Allow {
+        let authorization = self.0.spec.authorization.get_or_insert_default();
+        authorization.allow.push(Allow {
             names: Vec::new(),
             groups: strings(groups),
             models: strings(models),
@@ -213,10 +227,55 @@ impl Builder<AIRoute> {
         self
     }
 
-    pub(crate) fn anonymous(mut self, consumer: &str) -> Self {
-        self.0.spec.authentication.mode = AuthenticationMode::Optional;
-        self.0.spec.authentication.anonymous_consumer = Some(consumer.into());
+    /// Takes rules from a template.
+    pub(crate) fn rules_from(mut self, namespace: &str, template: &str) -> Self {
+        self.0.spec.rules_from = Some(TemplateRef {
+            name: template.into(),
+            namespace: Some(namespace.into()),
+        });
         self
+    }
+
+    /// Lends the template to the namespaces with a label; without one, to all.
+    pub(crate) fn grant(mut self, label: Option<(&str, &str)>) -> Self {
+        let namespaces = granted(label);
+        self.0.spec.grants.push(TemplateGrant { namespaces });
+        self
+    }
+
+    pub(crate) fn anonymous(mut self, consumer: &str) -> Self {
+        self.0.spec.authentication = Some(Authentication {
+            mode: AuthenticationMode::Optional,
+            anonymous_consumer: Some(consumer.into()),
+        });
+        self
+    }
+}
+
+fn backend_ref(text: &str) -> BackendRef {
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (Some(namespace.to_owned()), name),
+        None => (None, text),
+    };
+    BackendRef {
+        name: name.into(),
+        namespace,
+        model: None,
+        weight: 1,
+    }
+}
+
+/// Admits the namespaces with a label; without one, all.
+fn granted(label: Option<(&str, &str)>) -> GrantedNamespaces {
+    let selector = label.map(|(key, value)| NamespaceSelector {
+        match_labels: [(key.to_owned(), value.to_owned())].into(),
+    });
+    GrantedNamespaces {
+        from: match selector {
+            Some(_) => NamespacesFrom::Selector,
+            None => NamespacesFrom::All,
+        },
+        selector,
     }
 }
 
@@ -331,6 +390,16 @@ pub(crate) fn secret(namespace: &str, secret: &str, values: &[(&str, &str)]) -> 
 
 /// A Namespace with a uid and perhaps a label.
 pub(crate) fn namespace(name: &str, uid: &str, labels: &[(&str, &str)]) -> Event {
+    namespace_allowed(name, uid, labels, &[])
+}
+
+/// A Namespace whose annotation allows it these hosts.
+pub(crate) fn namespace_allowed(
+    name: &str,
+    uid: &str,
+    labels: &[(&str, &str)],
+    hosts: &[&str],
+) -> Event {
     let labels = labels.iter();
     Event::Apply(Object::Namespace(NamespaceData {
         name: name.into(),
@@ -338,6 +407,7 @@ pub(crate) fn namespace(name: &str, uid: &str, labels: &[(&str, &str)]) -> Event
         labels: labels
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect(),
+        allowed_hostnames: strings(hosts),
     }))
 }
 

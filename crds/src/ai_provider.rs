@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Duration, SecretRef};
+use crate::namespaces::GrantedNamespaces;
 use crate::status::Status;
 
 /// A place that serves models: a vendor, or a server of your own.
@@ -59,6 +60,22 @@ pub struct AIProviderSpec {
     /// How long each part of an attempt may take.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// Who else may refer to it; empty: routes of its own namespace alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64))]
+    pub grants: Vec<ProviderGrant>,
+}
+
+/// Lets routes of other namespaces send requests to the provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProviderGrant {
+    /// Which namespaces.
+    pub namespaces: GrantedNamespaces,
+    /// Only for these models, as the provider's `models` call them; globs are allowed. Empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 256)))]
+    pub models: Vec<String>,
 }
 
 /// A vendor that Turnpike knows.

@@ -4,9 +4,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::namespaces::GrantedNamespaces;
 use crate::status::Status;
 
-/// Serves host names: who may call, and which provider answers what.
+/// Serves host names: who may call, and which provider answers what. Without hostnames: a
+/// template that other routes take their rules from.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "turnpike.dev",
@@ -25,10 +27,17 @@ use crate::status::Status;
     printcolumn = r#"{"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status"}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
+#[x_kube(
+    validation = Rule::new("has(self.rules) || has(self.rulesFrom)").message("set rules, rulesFrom or both: where requests go"),
+    validation = Rule::new("has(self.hostnames) || !has(self.rulesFrom)").message("rulesFrom needs hostnames: a template cannot take its rules from another"),
+    validation = Rule::new("!has(self.hostnames) || !has(self.grants)").message("grants are for templates: leave hostnames out, or remove grants")
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AIRouteSpec {
     /// The hosts that clients send: exact names, `*.suffix`, or `*` for every host.
     /// Routes of one namespace may share a host; the first namespace to claim it has it.
+    /// Left out: the route is a template and serves no host of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(min = 1, max = 64),
         inner(
@@ -40,17 +49,26 @@ pub struct AIRouteSpec {
     )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub hostnames: Vec<String>,
-    /// How callers show who they are.
-    #[serde(default)]
-    pub authentication: Authentication,
-    /// Who may use the route; default: every consumer of the namespace.
-    #[serde(default)]
-    pub authorization: Authorization,
-    /// Longest request body in bytes.
-    #[serde(default = "AIRouteSpec::default_max_body_bytes")]
+    /// A template whose rules follow this route's own, and whose authentication,
+    /// authorization and maxBodyBytes hold where this route has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules_from: Option<TemplateRef>,
+    /// Of a template: the namespaces besides its own whose routes may take its rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64))]
+    pub grants: Vec<TemplateGrant>,
+    /// How callers show who they are; default: the template's, else a key is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Authentication>,
+    /// Who may use the route; default: the template's, else every consumer of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Authorization>,
+    /// Longest request body in bytes; default: the template's, else 33554432 (32 MiB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_073_741_824))]
-    pub max_body_bytes: i64,
+    pub max_body_bytes: Option<i64>,
     /// Where requests go; the first rule that matches decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 256))]
     pub rules: Vec<RouteRule>,
 }
@@ -59,9 +77,31 @@ impl AIRouteSpec {
     /// 32 MiB: prompts with images pass, and a flood of them does not.
     pub const DEFAULT_MAX_BODY_BYTES: i64 = 32 << 20;
 
-    fn default_max_body_bytes() -> i64 {
-        Self::DEFAULT_MAX_BODY_BYTES
+    /// Whether it serves no host, so that others may take its rules.
+    pub fn is_template(&self) -> bool {
+        self.hostnames.is_empty() && self.rules_from.is_none()
     }
+}
+
+/// Names a template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TemplateRef {
+    /// An AIRoute without hostnames.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Where it is; it must grant this namespace the use. Default: the route's own namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+}
+
+/// Lets routes of other namespaces take a template's rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TemplateGrant {
+    /// Which namespaces.
+    pub namespaces: GrantedNamespaces,
 }
 
 /// How callers show who they are.
@@ -226,9 +266,14 @@ pub struct ConsumerMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BackendRef {
-    /// The AIProvider, of the route's own namespace.
+    /// The AIProvider.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
+    /// Where it is; it must grant this namespace the use. Default: the namespace of the route
+    /// that the rule is written in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
     /// The model to ask it for, as the provider's `models` call it; default: the one that the client asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]

@@ -12,6 +12,7 @@ pub mod ai_provider;
 pub mod ai_route;
 pub mod common;
 pub mod consumer;
+pub mod namespaces;
 pub mod status;
 pub mod token_quota;
 
@@ -34,3 +35,8 @@ pub const VERSION: &str = "v1alpha1";
 /// may write an AIProvider could send any Secret of the namespace to a server of
 /// their own.
 pub const CREDENTIAL_LABEL: &str = "turnpike.dev/credential";
+
+/// On a Namespace: the host names that its routes may claim besides what the
+/// installation's policy allows; separated by commas or spaces. `*.suffix` allows
+/// the wildcard and every name below it.
+pub const HOSTNAMES_ANNOTATION: &str = "turnpike.dev/allowed-hostnames";

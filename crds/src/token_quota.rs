@@ -1,12 +1,11 @@
 //! TokenQuota: how many tokens and requests may be used in how long.
 
-use std::collections::BTreeMap;
-
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Count, Duration};
+use crate::namespaces::NamespaceSelector;
 use crate::status::Status;
 
 /// Limits what consumers may use. All quotas that select a request must pass.
@@ -91,14 +90,6 @@ pub struct ConsumerSelector {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 63)))]
     pub groups: Vec<String>,
-}
-
-/// Namespaces by label.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NamespaceSelector {
-    /// All must be on the Namespace; `{}`: every namespace.
-    pub match_labels: BTreeMap<String, String>,
 }
 
 /// What requests must have in common to share a counter.

@@ -27,5 +27,6 @@ pub mod operation;
 pub mod peek;
 pub mod relay;
 pub mod request_id;
+pub mod routes;
 pub mod settle;
 pub mod transform;

@@ -37,6 +37,7 @@ impl Controller {
             ("--listen", &listen.to_string()),
             ("--admin", &admin.to_string()),
             ("--platform-namespace", PLATFORM_NAMESPACE),
+            ("--hostname-policy", "*"),
         ]);
         arguments.extend(match source {
             Source::Cluster(cluster) => path_flag("--kubeconfig", cluster.kubeconfig()),

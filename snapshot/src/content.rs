@@ -2,10 +2,11 @@
 
 use crate::consumer::Consumer;
 use crate::credential::Credential;
-use crate::domain::Domain;
-use crate::name::Name;
+use crate::domain::{Authentication, Domain, Rule, Template};
+use crate::name::{Name, ObjectName};
 use crate::provider::{Provider, ProviderKind};
 use crate::quota::Quota;
+use crate::rules::Rules;
 use crate::tenant::{Fleet, Tenant};
 
 /// The compiled, self-contained form of one thing that a data plane needs.
@@ -17,6 +18,8 @@ pub enum Snapshot {
     Alias(String),
     /// Of `provider/<namespace>/<name>`.
     Provider(Provider),
+    /// Of `rules/<namespace>/<name>`.
+    Rules(Rules),
     /// Of `credential/…`.
     Credential(Credential),
     /// Of `consumer/<namespace>/<name>`.
@@ -35,6 +38,7 @@ impl Snapshot {
         let mut names = match self {
             Snapshot::Domain(domain) => domain_references(domain),
             Snapshot::Alias(domain) => vec![Name::Domain(domain.clone())],
+            Snapshot::Rules(rules) => providers(&rules.rules).collect(),
             Snapshot::Credential(credential) => vec![Name::Consumer(credential.consumer.clone())],
             Snapshot::Tenant(tenant) => tenant.quotas.iter().cloned().map(Name::Quota).collect(),
             Snapshot::Fleet(fleet) => fleet
@@ -56,6 +60,8 @@ impl Snapshot {
     pub fn features(&self) -> Vec<String> {
         match self {
             Snapshot::Provider(Provider::Upstream(upstream)) => vec![upstream.kind.feature()],
+            Snapshot::Domain(domain) => domain_features(domain),
+            Snapshot::Rules(rules) => grants_feature(&rules.rules).into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -71,27 +77,57 @@ impl ProviderKind {
     }
 }
 
+/// Of a data plane that takes what a route lacks from its template.
+pub const TEMPLATES: &str = "templates";
+/// Of a data plane that heeds what a backend may not be asked for.
+pub const GRANTS: &str = "grants";
+
 fn domain_references(domain: &Domain) -> Vec<Name> {
-    let backends = domain
-        .routes
-        .iter()
-        .flat_map(|route| &route.rules)
-        .flat_map(|rule| &rule.backends);
-    let anonymous = domain
-        .routes
-        .iter()
+    let routes = domain.routes.iter();
+    let anonymous = routes
+        .clone()
         .filter_map(|route| match &route.authentication {
-            crate::domain::Authentication::Optional {
+            Some(Authentication::Optional {
                 anonymous_consumer: Some(name),
-            } => Some(Name::Consumer(crate::name::ObjectName::new(
-                &domain.namespace,
-                name,
-            ))),
+            }) => Some(Name::Consumer(ObjectName::new(&domain.namespace, name))),
             _ => None,
         });
-    backends
-        .map(|backend| Name::Provider(backend.provider.clone()))
+    let templates = routes.clone().filter_map(|route| match &route.template {
+        Some(Template::Rules(name)) => Some(Name::Rules(name.clone())),
+        Some(Template::Faulty { .. }) | None => None,
+    });
+    routes
+        .clone()
+        .flat_map(|route| providers(&route.rules))
         .chain(anonymous)
+        .chain(templates)
         .chain([Name::Tenant(domain.namespace.clone()), Name::Fleet])
         .collect()
+}
+
+/// A backend that cannot be used needs no provider.
+fn providers(rules: &[Rule]) -> impl Iterator<Item = Name> {
+    let backends = rules.iter().flat_map(|rule| &rule.backends);
+    backends
+        .filter(|backend| backend.fault.is_none())
+        .map(|backend| Name::Provider(backend.provider.clone()))
+}
+
+fn domain_features(domain: &Domain) -> Vec<String> {
+    let has_template = domain.routes.iter().any(|route| route.template.is_some());
+    let mut grants = domain
+        .routes
+        .iter()
+        .map(|route| grants_feature(&route.rules));
+    let templates = has_template.then(|| TEMPLATES.to_owned());
+    templates
+        .into_iter()
+        .chain(grants.find_map(|grants| grants))
+        .collect()
+}
+
+fn grants_feature(rules: &[Rule]) -> Option<String> {
+    let mut backends = rules.iter().flat_map(|rule| &rule.backends);
+    let is_bound = backends.any(|backend| backend.fault.is_some() || !backend.models.is_empty());
+    is_bound.then(|| GRANTS.to_owned())
 }

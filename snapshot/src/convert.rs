@@ -6,6 +6,7 @@ mod credential;
 mod domain;
 mod provider;
 mod quota;
+mod rules;
 mod tenant;
 
 use crate::proto::{Content, content::Content as Kind};
@@ -33,6 +34,7 @@ impl From<&Snapshot> for Content {
                 domain: domain.clone(),
             }),
             Snapshot::Provider(provider) => Kind::Provider(provider.into()),
+            Snapshot::Rules(rules) => Kind::Rules(rules.into()),
             Snapshot::Credential(credential) => Kind::Credential(credential.into()),
             Snapshot::Consumer(consumer) => Kind::Consumer(consumer.into()),
             Snapshot::Quota(quota) => Kind::Quota(quota.into()),
@@ -54,6 +56,7 @@ impl TryFrom<Content> for Snapshot {
                 Kind::Domain(domain) => Snapshot::Domain(domain.try_into()?),
                 Kind::Alias(alias) => Snapshot::Alias(alias.domain),
                 Kind::Provider(provider) => Snapshot::Provider(provider.try_into()?),
+                Kind::Rules(rules) => Snapshot::Rules(rules.try_into()?),
                 Kind::Credential(credential) => Snapshot::Credential(credential.try_into()?),
                 Kind::Consumer(consumer) => Snapshot::Consumer(consumer.into()),
                 Kind::Quota(quota) => Snapshot::Quota(quota.try_into()?),
@@ -71,6 +74,7 @@ pub fn read(name: &Name, content: Content) -> Result<Snapshot, ConvertError> {
         (name, &snapshot),
         (Name::Domain(_), Snapshot::Domain(_) | Snapshot::Alias(_))
             | (Name::Provider(_), Snapshot::Provider(_))
+            | (Name::Rules(_), Snapshot::Rules(_))
             | (Name::Credential { .. }, Snapshot::Credential(_))
             | (Name::Consumer(_), Snapshot::Consumer(_))
             | (Name::Quota(_), Snapshot::Quota(_))

@@ -17,14 +17,28 @@ pub struct Domain {
 pub struct Route {
     /// The AIRoute's name in the domain's namespace.
     pub name: String,
-    /// How callers show who they are.
-    pub authentication: Authentication,
-    /// Any one suffices; empty: every consumer of the namespace.
-    pub allow: Vec<Grant>,
-    /// First match wins.
+    /// How callers show who they are; `None`: as the template says.
+    pub authentication: Option<Authentication>,
+    /// Any one suffices; empty: every consumer of the namespace. `None`: as the template says.
+    pub allow: Option<Vec<Grant>>,
+    /// First match wins; the template's follow.
     pub rules: Vec<Rule>,
-    /// Bytes; a longer request body is refused with 413.
-    pub max_body_bytes: u64,
+    /// Bytes; a longer request body is refused with 413. `None`: as the template says.
+    pub max_body_bytes: Option<u64>,
+    /// Where what is missing comes from; without one nothing is.
+    pub template: Option<Template>,
+}
+
+/// Where a route takes from what it has not of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Template {
+    /// The snapshot `rules/<namespace>/<name>`.
+    Rules(ObjectName),
+    /// There is none to be had: what the route's own rules leave over is answered with 503.
+    Faulty {
+        /// In words for whoever wrote the route; never a secret.
+        reason: String,
+    },
 }
 
 /// How callers show who they are.
@@ -104,4 +118,9 @@ pub struct Backend {
     pub model: Option<String>,
     /// Its share among the rule's backends; 0: never chosen.
     pub weight: u32,
+    /// Globs over the model that the provider is asked for, as its `models` call it: what
+    /// the provider grants. Empty: every model.
+    pub models: Vec<String>,
+    /// Why this route cannot use it: requests that choose it are answered with 503.
+    pub fault: Option<String>,
 }

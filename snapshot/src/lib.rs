@@ -14,12 +14,13 @@ pub mod domain;
 pub mod name;
 pub mod provider;
 pub mod quota;
+pub mod rules;
 pub mod tenant;
 pub mod version;
 
 mod content;
 
-pub use content::Snapshot;
+pub use content::{GRANTS, Snapshot, TEMPLATES};
 pub use name::Name;
 pub use version::Version;
 

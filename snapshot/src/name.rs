@@ -12,6 +12,8 @@ pub enum Name {
     Domain(String),
     /// `provider/<namespace>/<name>`.
     Provider(ObjectName),
+    /// `rules/<namespace>/<name>`: a route template.
+    Rules(ObjectName),
     /// `credential/<realm>/key/<id>`: an API key. The realm is the namespace whose consumers count.
     Credential {
         /// The namespace that consumers are looked up in.
@@ -65,6 +67,7 @@ impl fmt::Display for Name {
         match self {
             Name::Domain(host) => write!(f, "domain/{host}"),
             Name::Provider(object) => write!(f, "provider/{object}"),
+            Name::Rules(object) => write!(f, "rules/{object}"),
             Name::Credential { realm, id } => write!(f, "credential/{realm}/key/{id}"),
             Name::Consumer(object) => write!(f, "consumer/{object}"),
             Name::Quota(object) => write!(f, "quota/{object}"),
@@ -90,6 +93,7 @@ fn parse(text: &str) -> Option<Name> {
     match kind {
         "domain" => segment(rest).map(Name::Domain),
         "provider" => rest.parse().ok().map(Name::Provider),
+        "rules" => rest.parse().ok().map(Name::Rules),
         "consumer" => rest.parse().ok().map(Name::Consumer),
         "quota" => rest.parse().ok().map(Name::Quota),
         "tenant" => segment(rest).map(Name::Tenant),

@@ -3,27 +3,26 @@
 //!
 //! A glob that is none matches nothing; what is left of its route stays in
 //! force. Providers that don't exist stay in their rules, so that requests for
-//! them are answered 503 and not by another rule.
+//! them are answered 503 and not by another rule; so do a route's template that
+//! cannot be had, and providers elsewhere that do not admit the namespace.
 
 use turnpike_crds::AIRouteSpec;
-use turnpike_crds::ai_route::{
-    Allow, Authentication as Authenticated, AuthenticationMode, PathMatchType, RouteMatch,
-    RouteRule,
-};
 use turnpike_snapshot::Name;
-use turnpike_snapshot::domain::{
-    Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule,
-};
+use turnpike_snapshot::domain::{Authentication, Domain, Route, Template};
 use turnpike_snapshot::name::ObjectName;
 
 use crate::compile::finding::{Issue, Subject};
-use crate::compile::reference::{glob_issues, readable};
+use crate::compile::reference::{template_fault, unadmitted};
+use crate::compile::rules::{self, MaxBody};
 use crate::index::Index;
+use crate::index::grants::{self, Admission, Lent};
+use crate::index::hostnames::Permission;
+use crate::index::table::Age;
 
 pub(crate) fn compile(index: &Index, host: &str) -> Option<Domain> {
     let namespace = index.hosts.owner(host)?.to_owned();
     let routes = index.hosts.routes(host);
-    let routes = routes.filter_map(|name| Some(route(name, &index.routes.get(name)?.spec)));
+    let routes = routes.filter_map(|name| Some(route(index, name, &index.routes.get(name)?.spec)));
     Some(Domain {
         routes: routes.collect(),
         namespace,
@@ -34,74 +33,124 @@ pub(crate) fn names(index: &Index, name: &ObjectName) -> Vec<Name> {
     let Some(route) = index.routes.get(name) else {
         return Vec::new();
     };
-    let hosts = route.spec.hostnames.iter();
-    hosts
-        .filter(|host| index.hosts.owner(host) == Some(&name.namespace))
-        .map(|host| Name::Domain(host.clone()))
-        .collect()
+    if route.spec.is_template() {
+        return vec![Name::Rules(name.clone())];
+    }
+    let age = route.age(name);
+    let is_own = |host: &&String| {
+        index.hosts.owner(host) == Some(&name.namespace) && index.hosts.is_claimed(host, &age)
+    };
+    let hosts = route.spec.hostnames.iter().filter(is_own);
+    hosts.map(|host| Name::Domain(host.clone())).collect()
 }
 
 pub(crate) fn issues(index: &Index, name: &ObjectName) -> Option<Vec<Issue>> {
-    let spec = &index.routes.get(name)?.spec;
-    let mut issues = host_issues(index, name, spec);
-    issues.extend(model_issues(spec));
+    let stored = index.routes.get(name)?;
+    let spec = &stored.spec;
+    let mut issues = host_issues(index, name, &stored.age(name), spec);
+    issues.extend(template_issue(index, name, spec));
+    issues.extend(rules::model_issues(spec));
     issues.extend(backend_issues(index, name, spec));
     issues.extend(anonymous_issue(index, name, spec));
     Some(issues)
 }
 
-fn host_issues(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Vec<Issue> {
+fn host_issues(index: &Index, name: &ObjectName, age: &Age, spec: &AIRouteSpec) -> Vec<Issue> {
     let hosts = spec.hostnames.iter().enumerate();
     hosts
-        .filter(|(_, host)| index.hosts.owner(host) != Some(&name.namespace))
-        .map(|(at, host)| {
-            Issue::new(
-                Subject::Accepted,
-                "HostnameConflict",
-                format!("spec.hostnames[{at}]"),
-                format!("{host} is claimed by an older route of another namespace; choose another name here, or wait until it is given up"),
-            )
+        .filter_map(|(at, host)| {
+            let (reason, message) = host_fault(index, name, age, host)?;
+            let path = format!("spec.hostnames[{at}]");
+            Some(Issue::new(Subject::Accepted, reason, path, message))
         })
         .collect()
 }
 
-fn model_issues(spec: &AIRouteSpec) -> Vec<Issue> {
-    let mut issues = Vec::new();
-    for (at, allow) in spec.authorization.allow.iter().enumerate() {
-        let path = format!("spec.authorization.allow[{at}].models");
-        issues.extend(glob_issues(&path, &allow.models));
+/// Says why a host is not this route's; who has it is told to the platform alone.
+fn host_fault(
+    index: &Index,
+    name: &ObjectName,
+    age: &Age,
+    host: &str,
+) -> Option<(&'static str, String)> {
+    let namespace = &name.namespace;
+    let permission = index.permission(namespace, host);
+    if permission == Permission::Refused {
+        return Some((
+            "HostnameNotPermitted",
+            format!(
+                "namespace {namespace} may not claim {host}; who runs the platform allows it by \
+                 --hostname-policy, or by the annotation {} on the Namespace",
+                turnpike_crds::HOSTNAMES_ANNOTATION
+            ),
+        ));
     }
-    for (at, rule) in spec.rules.iter().enumerate() {
-        for (of, entry) in rule.matches.iter().enumerate() {
-            let path = format!("spec.rules[{at}].matches[{of}].models");
-            issues.extend(glob_issues(&path, &entry.models));
+    let wildcard = match permission {
+        Permission::Open if !host.starts_with('*') => index.hosts.wildcard_before(host, age),
+        _ => None,
+    };
+    let (what, by) = match wildcard {
+        Some(first) => ("is below a wildcard of", first),
+        None => {
+            let first = index.hosts.first(host);
+            let other = first.filter(|first| first.name.namespace != *namespace)?;
+            ("is claimed by", other)
         }
-    }
-    issues
+    };
+    let whose = match *namespace == index.platform_namespace() {
+        true => format!("namespace {}", by.name.namespace),
+        false => "another namespace".to_owned(),
+    };
+    Some((
+        "HostnameConflict",
+        format!(
+            "{host} {what} an older route of {whose}; choose another name here, or wait until it \
+             is given up"
+        ),
+    ))
+}
+
+fn template_issue(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Option<Issue> {
+    let template = grants::template_name(&name.namespace, spec)?;
+    index.lent(name, spec).is_none().then(|| {
+        Issue::new(
+            Subject::ResolvedRefs,
+            "TemplateNotFound",
+            "spec.rulesFrom",
+            template_fault(&template, &name.namespace),
+        )
+    })
 }
 
 fn backend_issues(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Vec<Issue> {
     let mut issues = Vec::new();
     for (at, rule) in spec.rules.iter().enumerate() {
         for (of, backend) in rule.backend_refs.iter().enumerate() {
-            let provider = ObjectName::new(&name.namespace, &backend.name);
-            if !index.providers.contains_key(&provider) {
-                issues.push(Issue::new(
-                    Subject::ResolvedRefs,
-                    "BackendNotFound",
-                    format!("spec.rules[{at}].backendRefs[{of}]"),
-                    format!("AIProvider {provider} does not exist; create it or correct the name"),
-                ));
-            }
+            let provider = grants::provider_name(&name.namespace, backend);
+            let message = match index.admission(&name.namespace, &provider) {
+                Admission::Own if !index.providers.contains_key(&provider) => {
+                    format!("AIProvider {provider} does not exist; create it or correct the name")
+                }
+                Admission::None => unadmitted(&provider, &name.namespace),
+                Admission::Own | Admission::All | Admission::Models(_) => continue,
+            };
+            issues.push(Issue::new(
+                Subject::ResolvedRefs,
+                "BackendNotFound",
+                format!("spec.rules[{at}].backendRefs[{of}]"),
+                message,
+            ));
         }
     }
     issues
 }
 
+/// A template's anonymous consumer is looked for where the template is taken.
 fn anonymous_issue(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Option<Issue> {
-    let consumer = spec.authentication.anonymous_consumer.as_ref()?;
+    let consumer = spec.authentication.as_ref()?.anonymous_consumer.as_ref()?;
     let consumer = ObjectName::new(&name.namespace, consumer);
-    (!index.consumers.contains_key(&consumer)).then(|| {
+    let is_missing = !spec.is_template() && !index.consumers.contains_key(&consumer);
+    is_missing.then(|| {
         Issue::new(
             Subject::ResolvedRefs,
             "ConsumerNotFound",
@@ -111,91 +160,36 @@ fn anonymous_issue(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Opti
     })
 }
 
-fn route(name: &ObjectName, spec: &AIRouteSpec) -> Route {
-    let rules = spec.rules.iter().enumerate();
+fn route(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Route {
+    let template = template(index, name, spec);
+    let lent = index.lent(name, spec);
+    let inherits = template.is_some();
     Route {
         name: name.name.clone(),
-        authentication: authentication(&spec.authentication),
-        allow: grants(&spec.authorization.allow),
-        rules: rules
-            .filter_map(|(at, spec)| rule(&name.namespace, at, spec))
-            .collect(),
-        max_body_bytes: u64::try_from(spec.max_body_bytes).unwrap_or_default(),
-    }
-}
-
-fn authentication(spec: &Authenticated) -> Authentication {
-    match spec.mode {
-        AuthenticationMode::Required => Authentication::Required,
-        AuthenticationMode::Optional => Authentication::Optional {
-            anonymous_consumer: spec.anonymous_consumer.clone(),
+        authentication: match (&spec.authentication, lent.and_then(Lent::copied)) {
+            (Some(own), _) => Some(rules::authentication(own)),
+            (None, Some(copied)) => Some(rules::authentication(copied)),
+            (None, None) => (!inherits).then_some(Authentication::Required),
         },
+        allow: match &spec.authorization {
+            Some(own) => Some(rules::grants(&own.allow)),
+            None => (!inherits).then(Vec::new),
+        },
+        rules: rules::rules(index, &name.namespace, spec),
+        max_body_bytes: match spec.max_body_bytes {
+            Some(own) => Some(MaxBody::bytes(own)),
+            None => (!inherits).then_some(MaxBody::DEFAULT),
+        },
+        template,
     }
 }
 
-fn grants(allow: &[Allow]) -> Vec<Grant> {
-    let grants: Vec<Grant> = allow.iter().filter_map(grant).collect();
-    if grants.is_empty() && !allow.is_empty() {
-        // No grant at all would let everyone in; no consumer has this name.
-        return vec![Grant {
-            consumers: vec![String::new()],
-            ..Grant::default()
-        }];
-    }
-    grants
-}
-
-fn grant(allow: &Allow) -> Option<Grant> {
-    Some(Grant {
-        consumers: allow.names.clone(),
-        groups: allow.groups.clone(),
-        models: models(&allow.models)?,
+fn template(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Option<Template> {
+    let template = grants::template_name(&name.namespace, spec)?;
+    Some(match index.lent(name, spec) {
+        Some(_) => Template::Rules(template),
+        None => Template::Faulty {
+            reason: template_fault(&template, &name.namespace),
+        },
     })
-}
-
-fn rule(namespace: &str, at: usize, spec: &RouteRule) -> Option<Rule> {
-    let matches: Vec<Match> = spec.matches.iter().filter_map(rule_match).collect();
-    if matches.is_empty() && !spec.matches.is_empty() {
-        return None;
-    }
-    let backends = spec.backend_refs.iter();
-    Some(Rule {
-        name: spec.name.clone().unwrap_or_else(|| format!("rules[{at}]")),
-        matches,
-        backends: backends
-            .map(|backend| Backend {
-                provider: ObjectName::new(namespace, &backend.name),
-                model: backend.model.clone(),
-                weight: u32::try_from(backend.weight).unwrap_or_default(),
-            })
-            .collect(),
-    })
-}
-
-fn rule_match(spec: &RouteMatch) -> Option<Match> {
-    let path = spec.path.as_ref().map(|path| match path.type_ {
-        PathMatchType::Exact => PathMatch::Exact(path.value.clone()),
-        PathMatchType::PathPrefix => PathMatch::Prefix(path.value.clone()),
-    });
-    let headers = spec.headers.iter();
-    let consumers = spec.consumers.as_ref();
-    Some(Match {
-        path,
-        models: models(&spec.models)?,
-        headers: headers
-            .map(|header| HeaderMatch {
-                name: header.name.to_ascii_lowercase(),
-                value: header.value.clone(),
-            })
-            .collect(),
-        groups: consumers
-            .map(|consumers| consumers.groups.clone())
-            .unwrap_or_default(),
-    })
-}
-
-/// Keeps the globs that are; `None`: nothing can match, since none of them is.
-fn models(globs: &[String]) -> Option<Vec<String>> {
-    let readable = readable(globs);
-    (globs.is_empty() || !readable.is_empty()).then_some(readable)
 }

@@ -11,7 +11,7 @@ use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
 
 use crate::compile::finding::{Issue, Subject, joined};
-use crate::compile::reference::{glob_issue, secret_issue};
+use crate::compile::reference::{glob_issue, glob_issues, secret_issue};
 use crate::glob;
 use crate::index::Index;
 use crate::index::secrets::SecretFault;
@@ -47,6 +47,7 @@ pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Provider> {
 pub(crate) fn issues(index: &Index, name: &ObjectName) -> Option<Vec<Issue>> {
     let spec = &index.providers.get(name)?.spec;
     let mut issues = spec_issues(spec);
+    issues.extend(grant_issues(spec));
     issues.extend(keys(index, name, spec).1);
     Some(issues)
 }
@@ -88,6 +89,15 @@ fn spec_issues(spec: &AIProviderSpec) -> Vec<Issue> {
         Some(glob_issue(&path, &model.name, &fault))
     });
     url.into_iter().chain(models).collect()
+}
+
+/// A grant's glob that is none admits nothing; the provider itself is as good as before.
+fn grant_issues(spec: &AIProviderSpec) -> impl Iterator<Item = Issue> {
+    let grants = spec.grants.iter().enumerate();
+    grants.flat_map(|(at, grant)| {
+        let path = format!("spec.grants[{at}].models");
+        glob_issues(&path, &grant.models).collect::<Vec<_>>()
+    })
 }
 
 /// Tells what the schema's pattern lets pass and no connection can be made to.

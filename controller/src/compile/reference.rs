@@ -1,6 +1,7 @@
-//! What is said where a Secret cannot be had, or a text is no glob.
+//! What is said where a Secret, a provider or a template cannot be had, or a text is no glob.
 
 use turnpike_crds::CREDENTIAL_LABEL;
+use turnpike_snapshot::name::ObjectName;
 
 use crate::compile::finding::{Issue, Subject};
 use crate::glob;
@@ -27,6 +28,28 @@ pub(crate) fn secret_issue(index: &Index, path: &str, fault: &SecretFault) -> Is
         SecretFault::NoKeys(name) => format!("Secret {name} holds no values"),
     };
     Issue::new(Subject::ResolvedRefs, "SecretNotFound", path, message)
+}
+
+/// Says that a provider of another namespace cannot be had, without saying whether it exists.
+pub(crate) fn unadmitted(provider: &ObjectName, namespace: &str) -> String {
+    format!(
+        "AIProvider {provider} does not exist or does not admit namespace {namespace}; its owner \
+         adds it under spec.grants"
+    )
+}
+
+/// Says that a template cannot be had; of another namespace's not whether it exists.
+pub(crate) fn template_fault(template: &ObjectName, namespace: &str) -> String {
+    if template.namespace == namespace {
+        return format!(
+            "AIRoute {template} does not exist or is no template; create it without hostnames, or \
+             correct the name"
+        );
+    }
+    format!(
+        "AIRoute {template} does not exist, is no template (one has no hostnames), or does not \
+         admit namespace {namespace}; its owner adds it under spec.grants"
+    )
 }
 
 /// Finds which of a list of globs are none.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use turnpike_snapshot::consumer::Consumer;
 use turnpike_snapshot::credential::Credential;
-use turnpike_snapshot::domain::{Authentication, Backend, Domain, Grant, Match, Route, Rule};
+use turnpike_snapshot::domain::{
+    Authentication, Backend, Domain, Grant, Match, Route, Rule, Template,
+};
 use turnpike_snapshot::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
 use turnpike_snapshot::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
 use turnpike_snapshot::tenant::{Fleet, FleetQuota, Tenant};
@@ -13,6 +15,7 @@ use turnpike_snapshot::{Name, Snapshot};
 use crate::compile::finding::{Finding, Findings};
 use crate::compile::{findings, issues, snapshot};
 use crate::index::Index;
+use crate::index::hostnames::HostnamePolicy;
 use crate::source::{Kind, ObjectKey};
 use crate::testing::*;
 
@@ -84,6 +87,8 @@ fn plain_rule(at: usize, models: &[&str], provider: &str) -> Rule {
             provider: name("a", provider),
             model: None,
             weight: 1,
+            models: Vec::new(),
+            fault: None,
         }],
     }
 }
@@ -91,10 +96,11 @@ fn plain_rule(at: usize, models: &[&str], provider: &str) -> Rule {
 fn plain_route(name: &str, allow: Vec<Grant>, rules: Vec<Rule>) -> Route {
     Route {
         name: name.into(),
-        authentication: Authentication::Required,
-        allow,
+        authentication: Some(Authentication::Required),
+        allow: Some(allow),
         rules,
-        max_body_bytes: 32 << 20,
+        max_body_bytes: Some(32 << 20),
+        template: None,
     }
 }
 
@@ -292,9 +298,9 @@ fn the_consumer_of_callers_without_a_key_must_exist() {
     };
     assert_eq!(
         domain.routes[0].authentication,
-        Authentication::Optional {
+        Some(Authentication::Optional {
             anonymous_consumer: Some("guest".into())
-        }
+        })
     );
 }
 
@@ -608,4 +614,200 @@ fn there_is_always_a_fleet() {
         snapshot(&index(), &Name::Fleet),
         Some(Snapshot::Fleet(Fleet::default()))
     );
+}
+
+/// A template of the platform that admits the gold plan, and a tenant that names it.
+fn tenant_of_plan() -> Index {
+    index_of([
+        namespace("t", "1", &[("plan", "gold")]),
+        provider(PLATFORM, "p").event(),
+        route(PLATFORM, "plan")
+            .rule(&[], "p")
+            .allow(&["gold"], &[])
+            .grant(Some(("plan", "gold")))
+            .event(),
+        route("t", "main")
+            .host("x.test")
+            .rules_from(PLATFORM, "plan")
+            .event(),
+    ])
+}
+
+fn first_route(index: &Index, host: &str) -> Route {
+    match domain(index, host) {
+        Some(Snapshot::Domain(domain)) => domain.routes[0].clone(),
+        other => panic!("{host} is no domain: {other:?}"),
+    }
+}
+
+#[test]
+fn a_tenant_refers_to_its_template_whose_providers_are_its_own() {
+    let index = tenant_of_plan();
+    let tenant = first_route(&index, "x.test");
+    assert_eq!(
+        tenant,
+        Route {
+            name: "main".into(),
+            authentication: None,
+            allow: None,
+            rules: Vec::new(),
+            max_body_bytes: None,
+            template: Some(Template::Rules(name(PLATFORM, "plan"))),
+        }
+    );
+    let Some(Snapshot::Rules(rules)) = snapshot(&index, &Name::Rules(name(PLATFORM, "plan")))
+    else {
+        panic!("the template is a snapshot");
+    };
+    assert_eq!(rules.rules[0].backends[0].provider, name(PLATFORM, "p"));
+    assert_eq!(rules.allow[0].groups, strings(&["gold"]));
+    assert_eq!(rules.max_body_bytes, 32 << 20);
+    for (namespace, route) in [("t", "main"), (PLATFORM, "plan")] {
+        assert!(told(&index, Kind::AIRoute, namespace, route).is_empty());
+    }
+}
+
+#[test]
+fn missing_and_denied_read_the_same() {
+    let mut index = tenant_of_plan();
+    let words = "TemplateNotFound spec.rulesFrom: AIRoute turnpike-system/plan does not exist, is \
+                 no template (one has no hostnames), or does not admit namespace t; its owner adds \
+                 it under spec.grants";
+    index.apply(namespace("t", "1", &[]));
+    assert_eq!(told(&index, Kind::AIRoute, "t", "main"), [words]);
+    let denied = first_route(&index, "x.test");
+    assert!(matches!(denied.template, Some(Template::Faulty { .. })));
+    index.apply(namespace("t", "1", &[("plan", "gold")]));
+    assert!(told(&index, Kind::AIRoute, "t", "main").is_empty());
+    index.apply(delete(Kind::AIRoute, PLATFORM, "plan"));
+    assert_eq!(told(&index, Kind::AIRoute, "t", "main"), [words]);
+    assert_eq!(first_route(&index, "x.test"), denied);
+
+    let backend = |index: &Index| first_route(index, "y.test").rules[0].backends[0].clone();
+    index.apply(route("t", "own").host("y.test").rule(&[], "o/q").event());
+    let missing = backend(&index);
+    assert!(missing.fault.is_some());
+    index.apply(provider("o", "q").event());
+    assert_eq!(backend(&index), missing);
+    assert_eq!(
+        told(&index, Kind::AIRoute, "t", "own"),
+        [
+            "BackendNotFound spec.rules[0].backendRefs[0]: AIProvider o/q does not exist or does \
+             not admit namespace t; its owner adds it under spec.grants"
+        ]
+    );
+}
+
+#[test]
+fn a_provider_grants_models_and_takes_them_back() {
+    let granting = |models: &[&str]| provider("o", "q").grant(Some(("plan", "gold")), models);
+    let mut index = index_of([
+        namespace("t", "1", &[("plan", "gold")]),
+        granting(&["deep*", "["]).event(),
+        route("t", "own").host("y.test").rule(&[], "o/q").event(),
+    ]);
+    let backend = |index: &Index| first_route(index, "y.test").rules[0].backends[0].clone();
+    assert_eq!(backend(&index).models, strings(&["deep*"]));
+    assert_eq!(
+        told(&index, Kind::AIProvider, "o", "q").len(),
+        1,
+        "the glob that is none"
+    );
+    index.apply(granting(&[]).event());
+    assert_eq!(
+        (backend(&index).models, backend(&index).fault),
+        (vec![], None)
+    );
+    index.apply(granting(&["["]).event());
+    assert!(backend(&index).fault.is_some(), "no glob, no grant");
+    index.apply(provider("o", "q").event());
+    assert!(backend(&index).fault.is_some());
+}
+
+#[test]
+fn a_templates_anonymous_consumer_is_one_of_each_tenant() {
+    let mut index = tenant_of_plan();
+    let plan = route(PLATFORM, "plan").rule(&[], "p").grant(None);
+    index.apply(plan.clone().anonymous("guest").event());
+    let guest = Authentication::Optional {
+        anonymous_consumer: Some("guest".into()),
+    };
+    assert_eq!(first_route(&index, "x.test").authentication, Some(guest));
+    let Some(Snapshot::Rules(rules)) = snapshot(&index, &Name::Rules(name(PLATFORM, "plan")))
+    else {
+        panic!("the template is a snapshot");
+    };
+    assert_eq!(rules.authentication, Authentication::Required);
+    index.apply(plan.event());
+    assert_eq!(first_route(&index, "x.test").authentication, None);
+}
+
+#[test]
+fn closed_hosts_are_given_by_policy_annotation_or_platform() {
+    let policy = HostnamePolicy::new(["{namespace}.maas.test".parse().unwrap()]);
+    let mut index = index().with_hostname_policy(policy);
+    let all = ["t.maas.test", "own.test", "*.wild.test"];
+    let claims = all
+        .into_iter()
+        .fold(route("t", "r"), |route, host| route.host(host));
+    apply(
+        &mut index,
+        [
+            claims.event(),
+            route(PLATFORM, "r").created(9).host("own.test").event(),
+        ],
+    );
+    assert_eq!(routes(&index, "t.maas.test"), ["t/r"]);
+    assert_eq!(routes(&index, "own.test"), ["turnpike-system/r"]);
+    assert!(domain(&index, "*.wild.test").is_none());
+    let refused = |host: &str, at: usize| {
+        format!(
+            "HostnameNotPermitted spec.hostnames[{at}]: namespace t may not claim {host}; who runs \
+             the platform allows it by --hostname-policy, or by the annotation \
+             turnpike.dev/allowed-hostnames on the Namespace"
+        )
+    };
+    let expected = [refused("own.test", 1), refused("*.wild.test", 2)];
+    assert_eq!(told(&index, Kind::AIRoute, "t", "r"), expected);
+
+    index.apply(namespace_allowed(
+        "t",
+        "1",
+        &[],
+        &["own.test", "*.wild.test"],
+    ));
+    assert!(told(&index, Kind::AIRoute, "t", "r").is_empty());
+    assert_eq!(routes(&index, "own.test"), ["t/r"], "the older claim");
+    assert_eq!(
+        told(&index, Kind::AIRoute, PLATFORM, "r"),
+        [
+            "HostnameConflict spec.hostnames[0]: own.test is claimed by an older route of namespace \
+             t; choose another name here, or wait until it is given up"
+        ]
+    );
+    index.apply(namespace("t", "1", &[]));
+    assert_eq!(routes(&index, "own.test"), ["turnpike-system/r"]);
+    assert!(domain(&index, "*.wild.test").is_none());
+}
+
+#[test]
+fn where_hosts_are_open_an_older_wildcard_of_another_namespace_covers_its_names() {
+    let mut index = index_of([
+        route("b", "early").created(1).host("old.a.test").event(),
+        route("a", "wild").created(2).host("*.a.test").event(),
+        route("b", "late").created(3).host("new.a.test").event(),
+        route("a", "own").created(4).host("own.a.test").event(),
+    ]);
+    assert_eq!(routes(&index, "old.a.test"), ["b/early"]);
+    assert_eq!(routes(&index, "own.a.test"), ["a/own"]);
+    assert!(domain(&index, "new.a.test").is_none());
+    assert_eq!(
+        told(&index, Kind::AIRoute, "b", "late"),
+        [
+            "HostnameConflict spec.hostnames[0]: new.a.test is below a wildcard of an older route \
+             of another namespace; choose another name here, or wait until it is given up"
+        ]
+    );
+    index.apply(delete(Kind::AIRoute, "a", "wild"));
+    assert_eq!(routes(&index, "new.a.test"), ["b/late"]);
 }

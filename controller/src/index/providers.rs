@@ -1,5 +1,6 @@
 //! What a change of an AIProvider or of a Secret touches: the provider itself
-//! and the conditions of the routes that name it, but no domain.
+//! and the conditions of the routes that name it; domains only where the
+//! provider admits their namespace no longer, or now.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +8,7 @@ use turnpike_crds::{AIProvider, AIProviderSpec};
 use turnpike_snapshot::Name;
 use turnpike_snapshot::name::ObjectName;
 
+use crate::index::grants;
 use crate::index::table::{self, Change, Stored};
 use crate::index::{Index, Touched};
 use crate::source::{Kind, ObjectKey, SecretData, object_name};
@@ -61,8 +63,19 @@ impl Index {
             names: [Name::Provider(name.clone())].into(),
             ..Touched::default()
         };
-        if change.is_presence() {
-            touched.objects.extend(self.refs.referrers(&key).cloned());
+        for referrer in self.refs.referrers(&key) {
+            let namespace = &referrer.name.namespace;
+            if *namespace == name.namespace {
+                if change.is_presence() {
+                    touched.objects.insert(referrer.clone());
+                }
+                continue;
+            }
+            let labels = self.namespaces.get(namespace);
+            let admission = |spec| grants::admission(labels, namespace, name, spec);
+            if admission(before) != admission(now) {
+                self.touch_route(&referrer.name, &mut touched);
+            }
         }
         if change.is_present {
             touched.objects.insert(key);

@@ -359,3 +359,67 @@ fn the_index_is_synced_once_every_kind_is() {
     }
     assert!(index.is_synced());
 }
+
+#[test]
+fn a_template_touches_its_rules_and_no_domain_that_takes_them() {
+    let plan = |backend: &str| route(PLATFORM, "plan").rule(&[], backend);
+    let grant = Some(("plan", "gold"));
+    let index = &mut index_of([
+        namespace("t", "1", &[("plan", "gold")]),
+        namespace("u", "2", &[]),
+        plan("p").grant(grant).event(),
+        route("t", "main")
+            .host("x.test")
+            .rules_from(PLATFORM, "plan")
+            .event(),
+        route("u", "main")
+            .host("y.test")
+            .rules_from(PLATFORM, "plan")
+            .event(),
+    ]);
+    let own = ["rules/turnpike-system/plan", "AIRoute turnpike-system/plan"];
+    touches(index, plan("q").grant(grant).generation(2).event(), &own);
+    let withdrawn = [&own[..], &["domain/x.test", "AIRoute t/main"]].concat();
+    touches(index, plan("q").generation(3).event(), &withdrawn);
+    touches(
+        index,
+        plan("q")
+            .grant(Some(("plan", "free")))
+            .generation(4)
+            .event(),
+        &own,
+    );
+    touches(
+        index,
+        namespace("u", "2", &[("plan", "free")]),
+        &["tenant/u", "domain/y.test", "AIRoute u/main"],
+    );
+}
+
+#[test]
+fn a_grant_touches_the_domains_whose_namespace_it_admits_or_no_longer() {
+    let index = &mut index_of([
+        namespace("t", "1", &[("plan", "gold")]),
+        provider("o", "q").event(),
+        route("t", "r").host("x.test").rule(&[], "o/q").event(),
+        route("o", "r").host("y.test").rule(&[], "q").event(),
+    ]);
+    let own = ["provider/o/q", "AIProvider o/q"];
+    let free = provider("o", "q").grant(Some(("plan", "free")), &[]);
+    touches(index, free.generation(2).event(), &own);
+    let admitted = [&own[..], &["domain/x.test", "AIRoute t/r"]].concat();
+    let gold = || provider("o", "q").grant(Some(("plan", "gold")), &[]);
+    touches(index, gold().generation(3).event(), &admitted);
+    touches(
+        index,
+        gold().generation(4).url("http://q.test").event(),
+        &own,
+    );
+    let gone = [
+        "provider/o/q",
+        "AIRoute o/r",
+        "domain/x.test",
+        "AIRoute t/r",
+    ];
+    touches(index, delete(Kind::AIProvider, "o", "q"), &gone);
+}

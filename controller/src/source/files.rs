@@ -8,7 +8,9 @@ use serde_saphyr::SnippetMode;
 use turnpike_crds::admission::{Admission, Admitted};
 use turnpike_snapshot::name::ObjectName;
 
-use crate::source::{NamespaceData, Object, ObjectKey, SecretData, object_name, secret_data};
+use crate::source::{
+    NamespaceData, Object, ObjectKey, SecretData, allowed_hostnames, object_name, secret_data,
+};
 
 /// The namespace of an object that names none.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -181,10 +183,11 @@ fn object(admitted: Admitted) -> Object {
         }),
         Admitted::Namespace(namespace) => {
             let labels = namespace.metadata.labels.clone().unwrap_or_default();
-            Object::Namespace(namespace_data(
-                namespace.metadata.name.as_deref().unwrap_or_default(),
-                labels,
-            ))
+            let name = namespace.metadata.name.as_deref().unwrap_or_default();
+            Object::Namespace(NamespaceData {
+                allowed_hostnames: allowed_hostnames(namespace.metadata.annotations.as_ref()),
+                ..namespace_data(name, labels)
+            })
         }
     }
 }
@@ -196,6 +199,7 @@ pub(crate) fn namespace_data(name: &str, mut labels: BTreeMap<String, String>) -
         name: name.to_owned(),
         uid: name.to_owned(),
         labels,
+        allowed_hostnames: Vec::new(),
     }
 }
 

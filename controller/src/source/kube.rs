@@ -24,7 +24,8 @@ use turnpike_snapshot::name::ObjectName;
 
 use crate::source::relist::Relist;
 use crate::source::{
-    Event, Kind, NamespaceData, Object, ObjectKey, SecretData, object_name, secret_data,
+    Event, Kind, NamespaceData, Object, ObjectKey, SecretData, allowed_hostnames, object_name,
+    secret_data,
 };
 
 /// Objects of one page of a list: what an API server's own clients use.
@@ -246,6 +247,7 @@ fn namespace(namespace: PartialObjectMeta<Namespace>) -> Object {
     Object::Namespace(NamespaceData {
         name: meta.name.unwrap_or_default(),
         uid: meta.uid.unwrap_or_default(),
+        allowed_hostnames: allowed_hostnames(meta.annotations.as_ref()),
         labels: meta.labels.unwrap_or_default(),
     })
 }

@@ -35,10 +35,7 @@ fn a_whole_tenant_is_admitted_with_its_defaults() {
     ) else {
         panic!("refused");
     };
-    assert_eq!(
-        route.spec.max_body_bytes,
-        crate::AIRouteSpec::DEFAULT_MAX_BODY_BYTES
-    );
+    assert!(route.spec.authentication.is_none() && route.spec.max_body_bytes.is_none());
     assert_eq!(route.spec.rules[0].backend_refs[0].weight, 1);
 }
 
@@ -99,6 +96,29 @@ fn cel_rules_hold_without_an_api_server() {
             json!({"limits": [{"name": "l", "tokens": 1, "window": "10ms"}]}),
             "spec.limits[0].window: window must be from 1s to 768h",
         ),
+        (
+            "AIRoute",
+            json!({"hostnames": ["a.test"]}),
+            "spec: set rules, rulesFrom or both: where requests go",
+        ),
+        (
+            "AIRoute",
+            json!({"rulesFrom": {"name": "plan"}}),
+            "spec: rulesFrom needs hostnames: a template cannot take its rules from another",
+        ),
+        (
+            "AIRoute",
+            json!({
+                "hostnames": ["a.test"], "rulesFrom": {"name": "plan"},
+                "grants": [{"namespaces": {"from": "All"}}],
+            }),
+            "spec: grants are for templates: leave hostnames out, or remove grants",
+        ),
+        (
+            "AIProvider",
+            json!({"vendor": "Echo", "grants": [{"namespaces": {"from": "Selector"}}]}),
+            "spec.grants[0].namespaces: from: Selector needs selector, and from: All takes none",
+        ),
     ];
     for (kind, spec, expected) in cases {
         assert_eq!(faults(kind, spec), [expected]);
@@ -129,11 +149,7 @@ fn wrong_types_values_and_kinds_are_told_by_field() {
             json!({"limits": [{"name": "l", "tokens": "1.5k", "window": "1m"}]}),
             "spec.limits[0].tokens: ",
         ),
-        (
-            "AIRoute",
-            json!({"rules": []}),
-            "spec.hostnames: required, but missing",
-        ),
+        ("AIRoute", json!({"hostnames": []}), "spec.hostnames: "),
         ("AIThing", json!({}), "kind: "),
     ];
     for (kind, spec, expected) in cases {

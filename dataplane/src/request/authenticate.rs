@@ -10,7 +10,8 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use smallvec::SmallVec;
 
 use super::error::{RequestError, Result};
-use crate::store::view::{AuthenticationView, Consumer, CredentialView, DomainView, RouteView};
+use super::routes::{Route, Routes};
+use crate::store::view::{AuthenticationView, Consumer, CredentialView};
 use crate::store::{FetchError, Store};
 
 /// Where keys come beside `Authorization: Bearer`. Source: the SDKs of Anthropic, Azure and Google.
@@ -33,8 +34,8 @@ pub enum Caller {
 
 impl Caller {
     /// Who the caller is on this route; `Err`: the route needs a key.
-    pub fn on(&self, route: &RouteView) -> Result<Option<Arc<Consumer>>> {
-        match (self, &route.authentication) {
+    pub fn on(&self, route: Route<'_>) -> Result<Option<Arc<Consumer>>> {
+        match (self, route.authentication()) {
             (Caller::Known(consumer), _) => Ok(Some(consumer.clone())),
             (Caller::Keyless, AuthenticationView::Required) => Err(missing_key()),
             (Caller::Keyless, AuthenticationView::Optional { anonymous: None }) => Ok(None),
@@ -57,25 +58,27 @@ impl Caller {
 /// somebody's, none where every route needs one.
 pub async fn authenticate(
     store: &Store,
-    domain: &DomainView,
+    routes: &Routes,
     headers: &HeaderMap,
     now: i64,
 ) -> Result<Caller> {
+    let realm = &routes.domain().namespace;
     let keys = keys(headers);
     match keys.as_slice() {
-        [] => keyless(domain),
-        [key] => verify(store, domain, key, now).await.map(Caller::Known),
+        [] => keyless(routes),
+        [key] => verify(store, realm, key, now).await.map(Caller::Known),
         several if several.len() > MAX_KEYS => Err(multiple_keys()),
-        several => verify_one_of(store, domain, several, now)
+        several => verify_one_of(store, realm, several, now)
             .await
             .map(Caller::Known),
     }
 }
 
-fn keyless(domain: &DomainView) -> Result<Caller> {
+fn keyless(routes: &Routes) -> Result<Caller> {
     let needs_key =
-        |route: &RouteView| matches!(route.authentication, AuthenticationView::Required);
-    if !domain.routes.is_empty() && domain.routes.iter().all(needs_key) {
+        |route: Route<'_>| matches!(route.authentication(), AuthenticationView::Required);
+    let mut all = routes.iter().peekable();
+    if all.peek().is_some() && all.all(needs_key) {
         return Err(missing_key());
     }
     Ok(Caller::Keyless)
@@ -110,14 +113,14 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
 
 async fn verify_one_of(
     store: &Store,
-    domain: &DomainView,
+    realm: &str,
     keys: &[&[u8]],
     now: i64,
 ) -> Result<Arc<Consumer>> {
     let mut verified = None;
     let mut refused = None;
     for key in keys {
-        match verify(store, domain, key, now).await {
+        match verify(store, realm, key, now).await {
             Ok(_) if verified.is_some() => return Err(multiple_keys()),
             Ok(consumer) => verified = Some(consumer),
             Err(error) => refused = refused.or(Some(error)),
@@ -126,8 +129,8 @@ async fn verify_one_of(
     verified.ok_or_else(|| refused.unwrap_or_else(missing_key))
 }
 
-async fn verify(store: &Store, domain: &DomainView, key: &[u8], now: i64) -> Result<Arc<Consumer>> {
-    match store.fetch_credential(&domain.namespace, key).await {
+async fn verify(store: &Store, realm: &str, key: &[u8], now: i64) -> Result<Arc<Consumer>> {
+    match store.fetch_credential(realm, key).await {
         Ok(credential) => judge(&credential, now),
         Err(FetchError::Unknown) => Err(invalid_key("this API key is not known here")),
         Err(FetchError::Unavailable) => Err(super::error::unavailable()),

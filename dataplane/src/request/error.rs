@@ -100,6 +100,16 @@ impl RequestError {
         error
     }
 
+    /// The rule that would decide, or who may use it, cannot be had; in words for whoever wrote the route.
+    pub fn route_unavailable(reason: &str) -> Self {
+        let message = format!("a route of this host cannot be used: {reason}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "route_unavailable",
+            message,
+        )
+    }
+
     /// A 400 of the gateway's own.
     pub fn bad_request(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)

@@ -16,6 +16,7 @@ use super::error::{REQUEST_ID, RequestError, Result};
 use super::matching::{self, Facts, Matched};
 use super::models::{self, Question};
 use super::relay::{self, Answer, ResponseBody};
+use super::routes::Routes;
 use super::settle::Account;
 use super::{operation, peek};
 use crate::arrival::{Arrival, HostError, HostName};
@@ -83,17 +84,17 @@ async fn live(
     body: Incoming,
     account: &mut Account,
 ) -> Result<Reply> {
-    let domain = find_domain(gateway, arrival.host.as_ref()).await?;
-    account.note(|record| record.namespace = Some(domain.namespace.clone()));
+    let routes = Routes::of(find_domain(gateway, arrival.host.as_ref()).await?);
+    account.note(|record| record.namespace = Some(routes.domain().namespace.clone()));
     let operation = operation::recognise(&parts.method, parts.uri.path())?;
     account.asks(&operation);
     let now = jiff::Timestamp::now().as_second();
-    let caller = authenticate(&gateway.store, &domain, &parts.headers, now).await?;
+    let caller = authenticate(&gateway.store, &routes, &parts.headers, now).await?;
     note_caller(account, &caller);
-    if let Some(reply) = answer_here(&operation, &domain, &caller, parts)? {
+    if let Some(reply) = answer_here(&operation, &routes, &caller, parts)? {
         return Ok(reply);
     }
-    let body = peek::read(body, &parts.headers, domain.max_body_bytes).await?;
+    let body = peek::read(body, &parts.headers, routes.max_body_bytes()).await?;
     account.note(|record| record.bytes_in = body.len() as u64);
     let head = peek::scan(&body)?;
     let model = Arc::from(head.model.as_ref().map_or("", |model| &model.value));
@@ -108,13 +109,13 @@ async fn live(
         body,
         model,
     };
-    carry(gateway, &domain, &caller, asked, account).await
+    carry(gateway, &routes, &caller, asked, account).await
 }
 
 /// From the rule to the provider's answer.
 async fn carry(
     gateway: &Gateway,
-    domain: &DomainView,
+    routes: &Routes,
     caller: &Caller,
     asked: Asked<'_>,
     account: &mut Account,
@@ -124,17 +125,17 @@ async fn carry(
         headers: &asked.parts.headers,
         model: &asked.model,
     };
-    let matched = matching::find(domain, caller, facts)?;
+    let matched = matching::find(routes, caller, facts)?;
     note_match(account, &matched);
-    peek::check_size(asked.body.len() as u64, matched.route.max_body_bytes)?;
+    peek::check_size(asked.body.len() as u64, matched.route.max_body_bytes())?;
     authorize(
-        &matched.route.allow,
+        matched.route.allow()?,
         matched.consumer.as_deref(),
         &asked.model,
     )?;
     let counted = Counted {
-        namespace: &domain.namespace,
-        route: &matched.route.name,
+        namespace: &routes.domain().namespace,
+        route: matched.route.name(),
         consumer: matched.consumer.as_deref(),
         model: &asked.model,
         estimate: estimate(gateway, &asked),
@@ -143,7 +144,7 @@ async fn carry(
     let Admitted {
         ticket,
         mut headers,
-    } = admit::reserve(&gateway.quotas, domain, &counted, total).await?;
+    } = admit::reserve(&gateway.quotas, routes.domain(), &counted, total).await?;
     account.hold(ticket);
     let order = Order {
         client: ClientProtocol::OpenAI,
@@ -191,12 +192,12 @@ async fn find_domain(
 /// Answers what no provider is needed for.
 fn answer_here(
     operation: &Operation,
-    domain: &DomainView,
+    routes: &Routes,
     caller: &Caller,
     parts: &Parts,
 ) -> Result<Option<Reply>> {
     let question = Question {
-        domain,
+        routes,
         caller,
         path: parts.uri.path(),
         headers: &parts.headers,
@@ -239,7 +240,7 @@ fn note_caller(account: &mut Account, caller: &Caller) {
 
 fn note_match(account: &mut Account, matched: &Matched<'_>) {
     account.note(|record| {
-        record.route = Some(matched.route.name.clone());
+        record.route = Some(matched.route.name().clone());
         record.rule = Some(matched.rule.name.clone());
         if record.consumer.is_none() {
             let consumer = matched.consumer.as_ref();

@@ -6,7 +6,8 @@ use http::{HeaderMap, StatusCode};
 
 use super::authenticate::Caller;
 use super::error::{RequestError, Result};
-use crate::store::view::{Consumer, DomainView, MatchView, PathMatch, RouteView, RuleView};
+use super::routes::{Route, Routes};
+use crate::store::view::{Consumer, MatchView, PathMatch, RuleView};
 
 /// What rules look at.
 #[derive(Clone, Copy)]
@@ -19,7 +20,7 @@ pub struct Facts<'a> {
 
 /// The rule that a request falls under.
 pub struct Matched<'a> {
-    pub route: &'a RouteView,
+    pub route: Route<'a>,
     pub rule: &'a RuleView,
     /// Who the caller is on this route; `None`: nobody in particular.
     pub consumer: Option<Arc<Consumer>>,
@@ -27,10 +28,11 @@ pub struct Matched<'a> {
 
 /// Finds the first rule that matches, over the routes in their order.
 ///
-/// Errors: 401 if that rule's route needs a key and none came; 404 if there is no such rule.
-pub fn find<'a>(domain: &'a DomainView, caller: &Caller, facts: Facts<'_>) -> Result<Matched<'a>> {
-    first(domain, caller, facts, ModelCounts::Yes)
-        .unwrap_or_else(|| Err(nothing_matches(domain, caller, facts)))
+/// Errors: 401 if that rule's route needs a key and none came; 404 if there is no such rule, or 503
+/// if there may be one in a template that cannot be had.
+pub fn find<'a>(routes: &'a Routes, caller: &Caller, facts: Facts<'_>) -> Result<Matched<'a>> {
+    first(routes, caller, facts, ModelCounts::Yes)
+        .unwrap_or_else(|| Err(nothing_matches(routes, caller, facts)))
 }
 
 /// Whether a match's condition on the model counts.
@@ -41,16 +43,16 @@ enum ModelCounts {
 }
 
 fn first<'a>(
-    domain: &'a DomainView,
+    routes: &'a Routes,
     caller: &Caller,
     facts: Facts<'_>,
     model_counts: ModelCounts,
 ) -> Option<Result<Matched<'a>>> {
-    for route in &domain.routes {
+    for route in routes.iter() {
         let identity = caller.on(route);
         let consumer = identity.as_ref().ok().and_then(Option::as_deref);
         let fits = |rule: &&RuleView| rule_matches(rule, facts, consumer, model_counts);
-        if let Some(rule) = route.rules.iter().find(fits) {
+        if let Some(rule) = route.rules().find(fits) {
             return Some(identity.map(|consumer| Matched {
                 route,
                 rule,
@@ -105,8 +107,12 @@ pub fn in_groups(groups: &[Arc<str>], consumer: Option<&Consumer>) -> bool {
     groups.is_empty() || consumer.is_some_and(is_member)
 }
 
-fn nothing_matches(domain: &DomainView, caller: &Caller, facts: Facts<'_>) -> RequestError {
-    match first(domain, caller, facts, ModelCounts::No) {
+fn nothing_matches(routes: &Routes, caller: &Caller, facts: Facts<'_>) -> RequestError {
+    // The rule that is missing might have matched.
+    if let Some(reason) = routes.iter().find_map(Route::fault) {
+        return RequestError::route_unavailable(reason);
+    }
+    match first(routes, caller, facts, ModelCounts::No) {
         Some(Err(needs_key)) => needs_key,
         Some(Ok(_)) => model_not_found(facts.model),
         None => RequestError::new(

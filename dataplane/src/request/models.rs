@@ -15,7 +15,8 @@ use super::attempt::is_offered;
 use super::authenticate::Caller;
 use super::error::Result;
 use super::matching::{self, Facts, model_not_found};
-use crate::store::view::{DomainView, RuleView};
+use super::routes::Routes;
+use crate::store::view::RuleView;
 
 /// Operations that a model may be for; the path of each decides which rules apply.
 const USES: [&str; 2] = ["/v1/chat/completions", "/v1/embeddings"];
@@ -24,7 +25,7 @@ const MAX_NAMES: usize = 10_000;
 
 /// Who asks, and under which prefix of the path.
 pub struct Question<'a> {
-    pub domain: &'a DomainView,
+    pub routes: &'a Routes,
     pub caller: &'a Caller,
     pub path: &'a str,
     pub headers: &'a HeaderMap,
@@ -34,7 +35,7 @@ pub struct Question<'a> {
 pub fn list(question: &Question<'_>) -> Result<Bytes> {
     question.must_be_known()?;
     let uses = question.uses();
-    let mut names = plain_names(question.domain);
+    let mut names = plain_names(question.routes);
     names.retain(|name| question.may_use(&uses, name));
     let ids: Vec<&str> = names.iter().map(String::as_str).collect();
     Ok(models_list(&ids))
@@ -54,7 +55,7 @@ impl Question<'_> {
     /// Refuses a caller without a key where no route is open to one.
     fn must_be_known(&self) -> Result<()> {
         let mut refused = None;
-        for route in &self.domain.routes {
+        for route in self.routes.iter() {
             match self.caller.on(route) {
                 Ok(_) => return Ok(()),
                 Err(error) => refused = refused.or(Some(error)),
@@ -76,17 +77,18 @@ impl Question<'_> {
                 headers: self.headers,
                 model,
             };
-            let Ok(matched) = matching::find(self.domain, self.caller, facts) else {
+            let Ok(matched) = matching::find(self.routes, self.caller, facts) else {
                 return false;
             };
-            authorize(&matched.route.allow, matched.consumer.as_deref(), model).is_ok()
+            let allow = matched.route.allow();
+            allow.is_ok_and(|allow| authorize(allow, matched.consumer.as_deref(), model).is_ok())
                 && is_offered(matched.rule, model)
         })
     }
 }
 
-fn plain_names(domain: &DomainView) -> BTreeSet<String> {
-    let rules = domain.routes.iter().flat_map(|route| &route.rules);
+fn plain_names(routes: &Routes) -> BTreeSet<String> {
+    let rules = routes.iter().flat_map(|route| route.rules());
     let mut names = BTreeSet::new();
     for rule in rules {
         add_names(rule, &mut names);

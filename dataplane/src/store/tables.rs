@@ -11,7 +11,8 @@ use turnpike_snapshot::name::ObjectName;
 
 use super::slot::Slot;
 use super::view::{
-    ConsumerSlot, CredentialView, DomainView, FleetSlot, ProviderSlot, QuotaSlot, TenantSlot,
+    ConsumerSlot, CredentialView, DomainView, FleetSlot, ProviderSlot, QuotaSlot, RulesSlot,
+    TenantSlot,
 };
 
 /// Where a domain's current form is; the aliases of a wildcard share its slot.
@@ -22,6 +23,7 @@ pub(crate) struct Tables {
     pub(crate) domains: papaya::HashMap<String, Known<Arc<DomainSlot>>>,
     pub(crate) credentials: papaya::HashMap<CredentialKey, Known<Arc<CredentialView>>>,
     pub(crate) providers: Table<ObjectName, ProviderSlot>,
+    pub(crate) rules: Table<ObjectName, RulesSlot>,
     pub(crate) consumers: Table<ObjectName, ConsumerSlot>,
     pub(crate) quotas: Table<ObjectName, QuotaSlot>,
     pub(crate) tenants: Table<String, TenantSlot>,
@@ -81,6 +83,7 @@ impl Default for Tables {
             domains: papaya::HashMap::new(),
             credentials: papaya::HashMap::new(),
             providers: Table::default(),
+            rules: Table::default(),
             consumers: Table::default(),
             quotas: Table::default(),
             tenants: Table::default(),
@@ -128,6 +131,7 @@ impl Tables {
     pub(crate) fn empty(&self, name: &Name) {
         match name {
             Name::Provider(object) => self.providers.slot(object).store(None),
+            Name::Rules(object) => self.rules.slot(object).store(None),
             Name::Consumer(object) => self.consumers.slot(object).store(None),
             Name::Quota(object) => self.quotas.slot(object).store(None),
             Name::Tenant(namespace) => self.tenants.slot(namespace).store(None),
@@ -146,6 +150,7 @@ impl Tables {
     pub(crate) fn remove_unused(&self, name: &Name) -> bool {
         match name {
             Name::Provider(name) => self.providers.remove_unused(name),
+            Name::Rules(name) => self.rules.remove_unused(name),
             Name::Consumer(name) => self.consumers.remove_unused(name),
             Name::Quota(name) => self.quotas.remove_unused(name),
             Name::Tenant(name) => self.tenants.remove_unused(name),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 pub use domain::{
     AuthenticationView, BackendView, DomainView, GrantView, MatchView, RouteView, RuleView,
+    RulesView, TemplateView,
 };
 pub use provider::{BaseUrl, KeyView, ModelView, ProviderView, TimeoutsView, UpstreamView};
 pub use quota::{FleetQuotaView, FleetView, LimitView, QuotaView, SelectorView, TenantView};
@@ -21,6 +22,8 @@ use super::slot::{ProviderRuntime, Slot};
 
 /// Where a provider's current form is.
 pub type ProviderSlot = Slot<ProviderView, ProviderRuntime>;
+/// Where a template's current form is.
+pub type RulesSlot = Slot<RulesView>;
 /// Where a consumer's current form is.
 pub type ConsumerSlot = Slot<Consumer>;
 /// Where a quota's current form is.

@@ -194,10 +194,10 @@ async fn models_lists_what_the_caller_may_use_and_no_more() {
     let mut rest = rule("second", &[]);
     rest.backends = vec![backend("second")];
     world.route().rules = vec![with_model, rest];
-    world.route().allow = vec![
+    world.route().allow = Some(vec![
         grant(&["alice"], &[], &[]),
         grant(&["bob"], &[], &["plain", "fine"]),
-    ];
+    ]);
     let gateway = TestGateway::start(world).await;
     let ids = |answer: super::request_gateway::Answer| -> Vec<String> {
         let list = answer.json();

@@ -100,10 +100,13 @@ async fn a_key_must_be_one_that_verifies() {
 #[tokio::test]
 async fn where_a_key_is_optional_a_wrong_one_is_still_refused() {
     let mut world = World::with(echo());
-    world.route().authentication = Authentication::Optional {
+    world.route().authentication = Some(Authentication::Optional {
         anonymous_consumer: Some("bob".into()),
-    };
-    world.route().allow = vec![grant(&["bob"], &[], &["m"]), grant(&["alice"], &[], &[])];
+    });
+    world.route().allow = Some(vec![
+        grant(&["bob"], &[], &["m"]),
+        grant(&["alice"], &[], &[]),
+    ]);
     let mut gateway = TestGateway::start(world).await;
     assert_eq!(with_headers(&gateway, &[]).await.status, 200);
     assert_eq!(gateway.log_line().await["consumer"], "bob");
@@ -123,16 +126,16 @@ async fn where_a_key_is_optional_a_wrong_one_is_still_refused() {
 #[tokio::test]
 async fn anonymous_callers_without_a_consumer_pass_only_where_nobody_is_named() {
     let mut world = World::with(echo());
-    world.route().authentication = Authentication::Optional {
+    world.route().authentication = Some(Authentication::Optional {
         anonymous_consumer: None,
-    };
+    });
     let gateway = TestGateway::start(world).await;
     assert_eq!(with_headers(&gateway, &[]).await.status, 200);
     let mut world = World::with(echo());
-    world.route().authentication = Authentication::Optional {
+    world.route().authentication = Some(Authentication::Optional {
         anonymous_consumer: None,
-    };
-    world.route().allow = vec![grant(&[], &["gold"], &[])];
+    });
+    world.route().allow = Some(vec![grant(&[], &["gold"], &[])]);
     let gateway = TestGateway::start(world).await;
     assert_eq!(with_headers(&gateway, &[]).await.code(), "missing_api_key");
     assert_eq!(
@@ -217,11 +220,11 @@ async fn a_body_must_be_one_json_object_with_a_model() {
 #[tokio::test]
 async fn a_body_over_the_routes_bound_is_413_and_names_the_knob() {
     let mut world = World::with(echo());
-    world.route().max_body_bytes = 100;
+    world.route().max_body_bytes = Some(100);
     // A second route with more room: the bound is that of the route that matches.
     let mut second = world.domain.routes[0].clone();
     second.name = "second".into();
-    second.max_body_bytes = 1000;
+    second.max_body_bytes = Some(1000);
     world.route().rules = vec![rule("main", &["m"])];
     world.domain.routes.push(second);
     let gateway = TestGateway::start(world).await;

@@ -50,7 +50,7 @@ async fn a_chunked_body_arrives_whole() {
 #[tokio::test]
 async fn a_chunked_body_over_the_bound_is_413() {
     let mut world = World::with(echo());
-    world.route().max_body_bytes = 10_000;
+    world.route().max_body_bytes = Some(10_000);
     let gateway = TestGateway::start(world).await;
     let mut wire = head(KEY, "transfer-encoding: chunked\r\n").into_bytes();
     wire.extend_from_slice(format!("{:x}\r\n{}\r\n", 20_000, "x".repeat(20_000)).as_bytes());
@@ -78,7 +78,7 @@ async fn a_client_that_expects_100_sends_its_body_once_it_is_welcome() {
 #[tokio::test]
 async fn who_is_refused_is_told_so_before_sending_a_body() {
     let mut world = World::with(echo());
-    world.route().max_body_bytes = 1000;
+    world.route().max_body_bytes = Some(1000);
     let gateway = TestGateway::start(world).await;
     for (key, length, status) in [("sk-nobody", 500, 401), (KEY, 5000, 413)] {
         let more = format!("expect: 100-continue\r\ncontent-length: {length}\r\n");
@@ -94,7 +94,7 @@ async fn who_is_refused_is_told_so_before_sending_a_body() {
 async fn a_large_body_passes_unchanged() {
     let mut world_provider = FakeProvider::start(json(200, chat_answer("x"))).await;
     let mut world = World::with(upstream("OpenAI", &world_provider.url()));
-    world.route().max_body_bytes = 32 << 20;
+    world.route().max_body_bytes = Some(32 << 20);
     let gateway = TestGateway::start(world).await;
     let text = "äöü".repeat(1_700_000);
     assert_eq!(gateway.chat(&text).await.status, 200);
@@ -107,7 +107,7 @@ async fn a_large_body_passes_unchanged() {
 #[tokio::test]
 async fn a_client_that_sends_a_large_body_unasked_still_reads_its_refusal() {
     let mut world = World::with(echo());
-    world.route().max_body_bytes = 1000;
+    world.route().max_body_bytes = Some(1000);
     let gateway = TestGateway::start(world).await;
     for (key, status) in [("sk-nobody", 401), (KEY, 413)] {
         let mut stream = TcpStream::connect(gateway.address).await.unwrap();

@@ -9,6 +9,7 @@ use turnpike_snapshot::domain::{Authentication, Backend, Domain, Grant, Match, R
 use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
 use turnpike_snapshot::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
+use turnpike_snapshot::rules::Rules;
 use turnpike_snapshot::tenant::{Fleet, Tenant};
 use turnpike_snapshot::{Name, Snapshot};
 
@@ -24,6 +25,7 @@ pub(super) const PROVIDER_KEY: &str = "sk-canary-f00dcafe-provider";
 /// One tenant with one host.
 pub(super) struct World {
     pub(super) domain: Domain,
+    pub(super) templates: Vec<(ObjectName, Rules)>,
     pub(super) quotas: Vec<(ObjectName, Quota)>,
     pub(super) providers: Vec<(ObjectName, Provider)>,
     pub(super) consumers: Vec<(Consumer, &'static str, Option<i64>)>,
@@ -82,6 +84,8 @@ pub(super) fn backend(provider: &str) -> Backend {
         provider: object(provider),
         model: None,
         weight: 1,
+        models: Vec::new(),
+        fault: None,
     }
 }
 
@@ -134,16 +138,18 @@ impl World {
         };
         let route = Route {
             name: "main".into(),
-            authentication: Authentication::Required,
-            allow: Vec::new(),
+            authentication: Some(Authentication::Required),
+            allow: Some(Vec::new()),
             rules: vec![rule("main", &[])],
-            max_body_bytes: 1 << 20,
+            max_body_bytes: Some(1 << 20),
+            template: None,
         };
         Self {
             domain: Domain {
                 namespace: NAMESPACE.into(),
                 routes: vec![route],
             },
+            templates: Vec::new(),
             quotas: Vec::new(),
             providers: vec![(object("main"), Provider::Upstream(provider))],
             consumers: vec![
@@ -179,6 +185,9 @@ impl World {
         }
         for (name, provider) in self.providers {
             snapshots.push((Name::Provider(name), Snapshot::Provider(provider)));
+        }
+        for (name, rules) in self.templates {
+            snapshots.push((Name::Rules(name), Snapshot::Rules(rules)));
         }
         for (consumer, key, not_after) in self.consumers {
             let name = Name::Credential {

@@ -28,6 +28,8 @@ pub(crate) fn domain(route: &str) -> Snapshot {
         provider: object("echo"),
         model: None,
         weight: 1,
+        models: Vec::new(),
+        fault: None,
     };
     let rule = Rule {
         name: "all".into(),
@@ -38,10 +40,11 @@ pub(crate) fn domain(route: &str) -> Snapshot {
         namespace: NAMESPACE.into(),
         routes: vec![Route {
             name: route.into(),
-            authentication: Authentication::Required,
-            allow: Vec::new(),
+            authentication: Some(Authentication::Required),
+            allow: Some(Vec::new()),
             rules: vec![rule],
-            max_body_bytes: 1024,
+            max_body_bytes: Some(1024),
+            template: None,
         }],
     })
 }

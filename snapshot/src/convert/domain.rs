@@ -2,7 +2,7 @@
 
 use super::{ConvertError, non_empty, read_all};
 use crate::domain::{
-    Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule,
+    Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule, Template,
 };
 use crate::proto;
 
@@ -28,12 +28,23 @@ impl TryFrom<proto::Domain> for Domain {
 
 impl From<&Route> for proto::Route {
     fn from(route: &Route) -> Self {
+        let allow = route.allow.iter().flatten();
         Self {
             name: route.name.clone(),
-            authentication: Some((&route.authentication).into()),
-            allow: route.allow.iter().map(Into::into).collect(),
+            // What is the template's stands at its default.
+            authentication: Some(match &route.authentication {
+                Some(authentication) => authentication.into(),
+                None => proto::Authentication::default(),
+            }),
+            allow: allow.map(Into::into).collect(),
             rules: route.rules.iter().map(Into::into).collect(),
-            max_body_bytes: route.max_body_bytes,
+            max_body_bytes: route.max_body_bytes.unwrap_or_default(),
+            template: route.template.as_ref().map(|template| proto::Template {
+                state: Some(template.into()),
+                authentication: route.authentication.is_none(),
+                allow: route.allow.is_none(),
+                max_body_bytes: route.max_body_bytes.is_none(),
+            }),
         }
     }
 }
@@ -42,16 +53,43 @@ impl TryFrom<proto::Route> for Route {
     type Error = ConvertError;
 
     fn try_from(route: proto::Route) -> Result<Self, ConvertError> {
+        let template = route.template.as_ref();
+        let is_own = |inherits: fn(&proto::Template) -> bool| !template.is_some_and(inherits);
+        let authentication = route
+            .authentication
+            .ok_or(ConvertError::Missing("authentication"))?;
+        let allow = route.allow.into_iter().map(Into::into);
         Ok(Self {
+            authentication: is_own(|it| it.authentication).then(|| authentication.into()),
+            allow: is_own(|it| it.allow).then(|| allow.collect()),
+            max_body_bytes: is_own(|it| it.max_body_bytes).then_some(route.max_body_bytes),
             name: route.name,
-            authentication: route
-                .authentication
-                .ok_or(ConvertError::Missing("authentication"))?
-                .into(),
-            allow: route.allow.into_iter().map(Into::into).collect(),
             rules: read_all(route.rules)?,
-            max_body_bytes: route.max_body_bytes,
+            template: route.template.map(TryInto::try_into).transpose()?,
         })
+    }
+}
+
+impl From<&Template> for proto::template::State {
+    fn from(template: &Template) -> Self {
+        match template {
+            Template::Rules(name) => Self::Rules(name.to_string()),
+            Template::Faulty { reason } => Self::Fault(reason.clone()),
+        }
+    }
+}
+
+impl TryFrom<proto::Template> for Template {
+    type Error = ConvertError;
+
+    fn try_from(template: proto::Template) -> Result<Self, ConvertError> {
+        use proto::template::State;
+        Ok(
+            match template.state.ok_or(ConvertError::Missing("template"))? {
+                State::Rules(name) => Template::Rules(name.parse()?),
+                State::Fault(reason) => Template::Faulty { reason },
+            },
+        )
     }
 }
 
@@ -188,6 +226,8 @@ impl From<&Backend> for proto::Backend {
             provider: backend.provider.to_string(),
             model: backend.model.clone().unwrap_or_default(),
             weight: backend.weight,
+            models: backend.models.clone(),
+            fault: backend.fault.clone().unwrap_or_default(),
         }
     }
 }
@@ -200,6 +240,8 @@ impl TryFrom<proto::Backend> for Backend {
             provider: backend.provider.parse()?,
             model: non_empty(backend.model),
             weight: backend.weight,
+            models: backend.models,
+            fault: non_empty(backend.fault),
         })
     }
 }

@@ -12,11 +12,12 @@ use crate::Version;
 use crate::consumer::Consumer;
 use crate::credential::Credential;
 use crate::domain::{
-    Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule,
+    Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule, Template,
 };
 use crate::name::ObjectName;
 use crate::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
 use crate::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
+use crate::rules::Rules;
 use crate::tenant::{Fleet, FleetQuota, Tenant};
 
 fn word() -> impl Strategy<Value = String> {
@@ -59,13 +60,19 @@ fn a_match() -> impl Strategy<Value = Match> {
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    let backend =
-        (object(), option::of(word()), any::<u32>()).prop_map(|(provider, model, weight)| {
-            Backend {
-                provider,
-                model,
-                weight,
-            }
+    let backend = (
+        object(),
+        option::of(word()),
+        any::<u32>(),
+        words(),
+        option::of(word()),
+    )
+        .prop_map(|(provider, model, weight, models, fault)| Backend {
+            provider,
+            model,
+            weight,
+            models,
+            fault,
         });
     (word(), vec(a_match(), 0..3), vec(backend, 0..3)).prop_map(|(name, matches, backends)| Rule {
         name,
@@ -74,33 +81,65 @@ fn rule() -> impl Strategy<Value = Rule> {
     })
 }
 
-fn route() -> impl Strategy<Value = Route> {
-    let authentication = prop_oneof![
+fn authentication() -> impl Strategy<Value = Authentication> {
+    prop_oneof![
         Just(Authentication::Required),
         option::of(word())
             .prop_map(|anonymous_consumer| Authentication::Optional { anonymous_consumer }),
-    ];
+    ]
+}
+
+fn grants() -> impl Strategy<Value = Vec<Grant>> {
     let grant = (words(), words(), words()).prop_map(|(consumers, groups, models)| Grant {
         consumers,
         groups,
         models,
     });
-    (
+    vec(grant, 0..2)
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    let whole = (
         word(),
-        authentication,
-        vec(grant, 0..2),
+        authentication(),
+        grants(),
         vec(rule(), 0..3),
         any::<u64>(),
     )
         .prop_map(
             |(name, authentication, allow, rules, max_body_bytes)| Route {
                 name,
-                authentication,
-                allow,
+                authentication: Some(authentication),
+                allow: Some(allow),
                 rules,
-                max_body_bytes,
+                max_body_bytes: Some(max_body_bytes),
+                template: None,
             },
-        )
+        );
+    let template = prop_oneof![
+        object().prop_map(Template::Rules),
+        word().prop_map(|reason| Template::Faulty { reason }),
+    ];
+    (whole, option::of((template, any::<[bool; 3]>()))).prop_map(|(mut route, template)| {
+        if let Some((template, [authentication, allow, max_body_bytes])) = template {
+            route.template = Some(template);
+            route.authentication = route.authentication.filter(|_| authentication);
+            route.allow = route.allow.filter(|_| allow);
+            route.max_body_bytes = route.max_body_bytes.filter(|_| max_body_bytes);
+        }
+        route
+    })
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    (authentication(), grants(), vec(rule(), 0..3), any::<u64>()).prop_map(
+        |(authentication, allow, rules, max_body_bytes)| Rules {
+            authentication,
+            allow,
+            rules,
+            max_body_bytes,
+        },
+    )
 }
 
 fn provider() -> impl Strategy<Value = Provider> {
@@ -193,6 +232,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             .prop_map(|(namespace, routes)| Snapshot::Domain(Domain { namespace, routes })),
         word().prop_map(Snapshot::Alias),
         provider().prop_map(Snapshot::Provider),
+        rules().prop_map(Snapshot::Rules),
         (object(), option::of(any::<i64>())).prop_map(
             |(consumer, not_after)| Snapshot::Credential(Credential {
                 consumer,
@@ -242,6 +282,39 @@ fn the_version_of_a_known_snapshot_stays_what_it_was() {
     assert_eq!(
         Version::of(&Snapshot::Consumer(consumer)).to_string(),
         "4ca266f464c146f58e26125ecd3af059"
+    );
+}
+
+#[test]
+fn the_version_of_a_domain_without_newer_members_stays_what_it_was() {
+    let backend = Backend {
+        provider: ObjectName::new("tenant", "echo"),
+        model: None,
+        weight: 1,
+        models: Vec::new(),
+        fault: None,
+    };
+    let rule = Rule {
+        name: "rules[0]".into(),
+        matches: Vec::new(),
+        backends: vec![backend],
+    };
+    let route = Route {
+        name: "main".into(),
+        authentication: Some(Authentication::Required),
+        allow: Some(Vec::new()),
+        rules: vec![rule],
+        max_body_bytes: Some(1024),
+        template: None,
+    };
+    let domain = Snapshot::Domain(Domain {
+        namespace: "tenant".into(),
+        routes: vec![route],
+    });
+    assert!(domain.features().is_empty());
+    assert_eq!(
+        Version::of(&domain).to_string(),
+        "778e5b4ad466532410e30e255452a1dc"
     );
 }
 

@@ -9,10 +9,11 @@ use turnpike_snapshot::{Name, Snapshot};
 use crate::compile;
 use crate::compile::finding::Findings;
 use crate::index::Index;
+use crate::index::hostnames::{HostnamePattern, HostnamePolicy};
 use crate::source::{Event, Object, ObjectKey};
 use crate::testing::*;
 
-const HOSTS: [&str; 3] = ["x.test", "*.test", "*"];
+const HOSTS: [&str; 5] = ["x.test", "*.test", "*", "a.test", "y.x.test"];
 const KEYS: [&str; 2] = [LONG_KEY, "sk-turnpike-9876543210"];
 
 fn tenant() -> impl Strategy<Value = &'static str> {
@@ -21,6 +22,29 @@ fn tenant() -> impl Strategy<Value = &'static str> {
 
 fn label() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["one", "two"])
+}
+
+/// Whom a grant admits; `None`: there is no grant.
+fn granted() -> impl Strategy<Value = Option<Option<(&'static str, &'static str)>>> {
+    prop::sample::select(vec![None, Some(None), Some(Some(("plan", "gold")))])
+}
+
+/// Hosts open to whoever is first, given by name, or closed.
+fn policy() -> impl Strategy<Value = HostnamePolicy> {
+    let given = || HostnamePattern::Name {
+        text: "{namespace}.test".into(),
+        is_below: false,
+    };
+    prop::sample::select(vec![
+        HostnamePolicy::open(),
+        HostnamePolicy::default(),
+        HostnamePolicy::new([given()]),
+        HostnamePolicy::new([HostnamePattern::Any, given()]),
+    ])
+}
+
+fn empty(policy: &HostnamePolicy) -> Index {
+    index().with_hostname_policy(policy.clone())
 }
 
 /// Any object of a small world, so that objects meet.
@@ -42,9 +66,42 @@ fn object() -> impl Strategy<Value = Object> {
                 let route = route(ns, name).created(age).host(host);
                 route.rule(&models, backend).anonymous(backend).object()
             }),
-        (tenant(), label(), label()).prop_map(|(ns, name, secret)| provider(ns, name)
-            .credential("c", secret, None)
-            .object()),
+        (tenant(), label(), host(), tenant(), label(), age.clone()).prop_map(
+            |(ns, name, host, of, template, age)| {
+                let route = route(ns, name).created(age).host(host);
+                let route = route.rule(&["m*"], &format!("{of}/{template}"));
+                route.rules_from(of, template).object()
+            }
+        ),
+        (
+            tenant(),
+            label(),
+            granted(),
+            label(),
+            any::<bool>(),
+            tenant()
+        )
+            .prop_map(|(ns, name, granted, backend, is_anonymous, of)| {
+                let template = route(ns, name).rule(&[], &format!("{of}/{backend}"));
+                let template = match granted {
+                    Some(label) => template.grant(label),
+                    None => template,
+                };
+                match is_anonymous {
+                    true => template.anonymous(backend).object(),
+                    false => template.object(),
+                }
+            }),
+        (tenant(), label(), label(), granted(), any::<bool>()).prop_map(
+            |(ns, name, secret, granted, is_bound)| {
+                let provider = provider(ns, name).credential("c", secret, None);
+                let models = if is_bound { &["m*", "["][..] } else { &[] };
+                match granted {
+                    Some(label) => provider.grant(label, models).object(),
+                    None => provider.object(),
+                }
+            }
+        ),
         (tenant(), label(), key(), label(), age).prop_map(|(ns, name, key, secret, age)| {
             let consumer = consumer(ns, name).created(age).key(key);
             consumer.secret_key(secret, "k").object()
@@ -62,12 +119,20 @@ fn object() -> impl Strategy<Value = Object> {
             };
             object
         }),
-        (tenant(), label()).prop_map(|(ns, uid)| {
-            let Event::Apply(object) = namespace(ns, uid, &[]) else {
-                unreachable!("namespace() applies");
-            };
-            object
-        }),
+        (tenant(), label(), any::<bool>(), host(), any::<bool>()).prop_map(
+            |(ns, uid, is_gold, host, is_allowed)| {
+                let labels = if is_gold {
+                    &[("plan", "gold")][..]
+                } else {
+                    &[]
+                };
+                let hosts = if is_allowed { &[host][..] } else { &[] };
+                let Event::Apply(object) = namespace_allowed(ns, uid, labels, hosts) else {
+                    unreachable!("namespace_allowed() applies");
+                };
+                object
+            }
+        ),
     ]
 }
 
@@ -91,6 +156,7 @@ fn all(index: &Index) -> (BTreeMap<Name, Snapshot>, BTreeMap<ObjectKey, Findings
         }));
         for label in ["one", "two"] {
             names.insert(Name::Provider(name(ns, label)));
+            names.insert(Name::Rules(name(ns, label)));
             names.insert(Name::Consumer(name(ns, label)));
             names.insert(Name::Quota(name(ns, label)));
         }
@@ -106,8 +172,13 @@ fn all(index: &Index) -> (BTreeMap<Name, Snapshot>, BTreeMap<ObjectKey, Findings
 
 proptest! {
     #[test]
-    fn the_end_alone_decides(events in prop::collection::vec(event(), 0..24), seed in any::<u64>()) {
-        let index = index_of(events.clone());
+    fn the_end_alone_decides(
+        events in prop::collection::vec(event(), 0..24),
+        policy in policy(),
+        seed in any::<u64>(),
+    ) {
+        let mut index = empty(&policy);
+        apply(&mut index, events.clone());
         let mut last: BTreeMap<ObjectKey, Object> = BTreeMap::new();
         for event in events {
             match event {
@@ -118,7 +189,7 @@ proptest! {
         }
         let mut left: Vec<Object> = last.into_values().collect();
         let mut seed = seed;
-        let mut shuffled = index_of([]);
+        let mut shuffled = empty(&policy);
         while !left.is_empty() {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let at = (seed >> 33) as usize % left.len();
@@ -128,8 +199,11 @@ proptest! {
     }
 
     #[test]
-    fn what_was_not_touched_is_as_it_was(events in prop::collection::vec(event(), 0..24)) {
-        let mut index = index();
+    fn what_was_not_touched_is_as_it_was(
+        events in prop::collection::vec(event(), 0..24),
+        policy in policy(),
+    ) {
+        let mut index = empty(&policy);
         let mut before = all(&index);
         for event in events {
             let touched = index.apply(event);
@@ -150,8 +224,12 @@ proptest! {
     }
 
     #[test]
-    fn objects_and_names_find_each_other(events in prop::collection::vec(event(), 0..24)) {
-        let index = index_of(events);
+    fn objects_and_names_find_each_other(
+        events in prop::collection::vec(event(), 0..24),
+        policy in policy(),
+    ) {
+        let mut index = empty(&policy);
+        apply(&mut index, events);
         let (_, findings) = all(&index);
         for (key, findings) in findings {
             for name in &findings.names {

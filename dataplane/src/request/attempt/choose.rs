@@ -51,6 +51,9 @@ pub fn choose<'a>(rule: &'a RuleView, model: &str, rng: &mut impl Rng) -> Result
         return Err(nobody(rule, model));
     };
     let backend = &rule.backends[index];
+    if let Some(reason) = &backend.fault {
+        return Err(RequestError::provider_unavailable(reason));
+    }
     let provider = backend
         .provider
         .load()
@@ -104,13 +107,19 @@ enum Offer {
 }
 
 fn offer(backend: &BackendView, model: &str) -> Offer {
+    if backend.fault.is_some() {
+        return Offer::Faulty;
+    }
+    let asked = backend.model.as_deref().unwrap_or(model);
+    if !backend.models.is_match(asked) {
+        return Offer::None;
+    }
     let Some(provider) = backend.provider.load() else {
         return Offer::Faulty;
     };
     let Ok(upstream) = &provider.state else {
         return Offer::Faulty;
     };
-    let asked = backend.model.as_deref().unwrap_or(model);
     let is_known = upstream.models.is_empty() || find_model(&upstream.models, asked).is_some();
     if is_known { Offer::Model } else { Offer::None }
 }

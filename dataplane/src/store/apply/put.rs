@@ -12,7 +12,8 @@ use crate::store::book::Settled;
 use crate::store::slot::Slot;
 use crate::store::tables::{CredentialKey, DomainSlot, Known};
 use crate::store::view::{
-    CompileError, CredentialView, DomainView, FleetView, ProviderView, QuotaView, TenantView,
+    CompileError, CredentialView, DomainView, FleetView, ProviderView, QuotaView, RulesView,
+    TenantView,
 };
 
 impl Applying<'_> {
@@ -60,6 +61,10 @@ impl Applying<'_> {
             (Name::Provider(object), Snapshot::Provider(provider)) => {
                 let view = ProviderView::compile(provider)?;
                 tables.providers.slot(object).store(Some(Arc::new(view)));
+            }
+            (Name::Rules(object), Snapshot::Rules(rules)) => {
+                let view = RulesView::compile(rules, tables)?;
+                tables.rules.slot(object).store(Some(Arc::new(view)));
             }
             (Name::Consumer(object), Snapshot::Consumer(consumer)) => {
                 let view = Arc::new(consumer.clone());

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use turnpike_snapshot::domain::{
-    Authentication, Backend, Domain, Grant, HeaderMatch, Match, Route, Rule,
+    Authentication, Backend, Domain, Grant, HeaderMatch, Match, Route, Rule, Template,
 };
 use turnpike_snapshot::name::ObjectName;
+use turnpike_snapshot::rules::Rules;
 
-use super::{CompileError, ConsumerSlot, FleetSlot, PathMatch, ProviderSlot, TenantSlot};
+use super::{
+    CompileError, ConsumerSlot, FleetSlot, PathMatch, ProviderSlot, RulesSlot, TenantSlot,
+};
 use crate::store::glob::Globs;
 use crate::store::tables::Tables;
 
@@ -25,10 +28,6 @@ pub struct DomainView {
     pub tenant: Arc<TenantSlot>,
     /// What holds for all namespaces; empty only after it was withdrawn.
     pub fleet: Arc<FleetSlot>,
-    /// Whether a rule or grant looks at the model, so that a body must be read to decide.
-    pub needs_body: bool,
-    /// The largest of the routes', in bytes: what is read before the route is known.
-    pub max_body_bytes: u64,
 }
 
 /// The rules of one AIRoute and who may use them.
@@ -36,13 +35,37 @@ pub struct DomainView {
 pub struct RouteView {
     /// The AIRoute's name.
     pub name: Arc<str>,
-    /// How callers show who they are.
+    /// How callers show who they are; `None`: as the template says.
+    pub authentication: Option<AuthenticationView>,
+    /// Any one suffices; empty: every consumer of the namespace. `None`: as the template says.
+    pub allow: Option<Box<[GrantView]>>,
+    /// First match wins; the template's follow.
+    pub rules: Box<[RuleView]>,
+    /// Bytes; a longer request body is refused. `None`: as the template says.
+    pub max_body_bytes: Option<u64>,
+    /// Where what is missing comes from.
+    pub template: Option<TemplateView>,
+}
+
+/// Where a route takes from what it has not of its own.
+#[derive(Debug)]
+pub enum TemplateView {
+    /// Empty: it is gone or was refused.
+    Rules(Arc<RulesSlot>),
+    /// Why there is none.
+    Faulty(Arc<str>),
+}
+
+/// What a template lends to every route that names it.
+#[derive(Debug)]
+pub struct RulesView {
+    /// For routes without their own.
     pub authentication: AuthenticationView,
-    /// Any one suffices; empty: every consumer of the namespace.
-    pub allow: Vec<GrantView>,
+    /// For routes without their own.
+    pub allow: Box<[GrantView]>,
     /// First match wins.
-    pub rules: Vec<RuleView>,
-    /// Bytes; a longer request body is refused.
+    pub rules: Box<[RuleView]>,
+    /// Bytes, for routes without their own.
     pub max_body_bytes: u64,
 }
 
@@ -104,6 +127,10 @@ pub struct BackendView {
     pub model: Option<Arc<str>>,
     /// Its share among the rule's backends; 0: never chosen.
     pub weight: u32,
+    /// Over the model that the provider is asked for: what it grants.
+    pub models: Globs,
+    /// Why this route cannot use it.
+    pub fault: Option<Arc<str>>,
 }
 
 impl DomainView {
@@ -123,12 +150,6 @@ impl DomainView {
             namespace: domain.namespace.as_str().into(),
             tenant: tables.tenants.slot(&domain.namespace),
             fleet: tables.fleet.clone(),
-            needs_body: routes.iter().any(RouteView::needs_body),
-            max_body_bytes: routes
-                .iter()
-                .map(|route| route.max_body_bytes)
-                .max()
-                .unwrap_or(0),
             routes,
         })
     }
@@ -136,28 +157,46 @@ impl DomainView {
 
 impl RouteView {
     fn compile(route: &Route, namespace: &str, tables: &Tables) -> Result<Self, CompileError> {
+        let authentication = route.authentication.as_ref();
         Ok(Self {
             name: route.name.as_str().into(),
-            authentication: AuthenticationView::compile(&route.authentication, namespace, tables),
-            allow: route
-                .allow
-                .iter()
-                .map(GrantView::compile)
-                .collect::<Result<_, _>>()?,
-            rules: route
-                .rules
-                .iter()
-                .map(|rule| RuleView::compile(rule, tables))
-                .collect::<Result<_, _>>()?,
+            authentication: authentication
+                .map(|it| AuthenticationView::compile(it, namespace, tables)),
+            allow: route.allow.as_deref().map(grants).transpose()?,
+            rules: rules(&route.rules, tables)?,
             max_body_bytes: route.max_body_bytes,
+            template: route.template.as_ref().map(|template| match template {
+                Template::Rules(name) => TemplateView::Rules(tables.rules.slot(name)),
+                Template::Faulty { reason } => TemplateView::Faulty(reason.as_str().into()),
+            }),
         })
     }
+}
 
-    fn needs_body(&self) -> bool {
-        let mut matches = self.rules.iter().flat_map(|rule| &rule.matches);
-        matches.any(|one| !one.models.is_empty())
-            || self.allow.iter().any(|grant| !grant.models.is_empty())
+impl RulesView {
+    /// Compiles a template; providers become slots.
+    pub(crate) fn compile(template: &Rules, tables: &Tables) -> Result<Self, CompileError> {
+        // An anonymous consumer would be one of each route's namespace: there is none here.
+        let authentication = match template.authentication {
+            Authentication::Required => AuthenticationView::Required,
+            Authentication::Optional { .. } => AuthenticationView::Optional { anonymous: None },
+        };
+        Ok(Self {
+            authentication,
+            allow: grants(&template.allow)?,
+            rules: rules(&template.rules, tables)?,
+            max_body_bytes: template.max_body_bytes,
+        })
     }
+}
+
+fn grants(grants: &[Grant]) -> Result<Box<[GrantView]>, CompileError> {
+    grants.iter().map(GrantView::compile).collect()
+}
+
+fn rules(rules: &[Rule], tables: &Tables) -> Result<Box<[RuleView]>, CompileError> {
+    let rules = rules.iter();
+    rules.map(|rule| RuleView::compile(rule, tables)).collect()
 }
 
 impl AuthenticationView {
@@ -196,7 +235,7 @@ impl RuleView {
                 .backends
                 .iter()
                 .map(|backend| BackendView::compile(backend, tables))
-                .collect(),
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -213,13 +252,15 @@ impl MatchView {
 }
 
 impl BackendView {
-    fn compile(backend: &Backend, tables: &Tables) -> Self {
-        Self {
+    fn compile(backend: &Backend, tables: &Tables) -> Result<Self, CompileError> {
+        Ok(Self {
             provider: tables.providers.slot(&backend.provider),
             provider_name: backend.provider.to_string().into(),
             model: backend.model.as_deref().map(Into::into),
             weight: backend.weight,
-        }
+            models: Globs::parse(&backend.models)?,
+            fault: backend.fault.as_deref().map(Into::into),
+        })
     }
 }
 

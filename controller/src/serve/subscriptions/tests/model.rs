@@ -303,6 +303,8 @@ pub(super) fn domain(version: u64, providers: &[&str]) -> Snapshot {
         provider: ObjectName::new("t", *name),
         model: None,
         weight: 1,
+        models: Vec::new(),
+        fault: None,
     });
     let rule = Rule {
         name: String::new(),
@@ -313,10 +315,11 @@ pub(super) fn domain(version: u64, providers: &[&str]) -> Snapshot {
         namespace: "t".into(),
         routes: vec![Route {
             name: "main".into(),
-            authentication: Authentication::Required,
-            allow: Vec::new(),
+            authentication: Some(Authentication::Required),
+            allow: Some(Vec::new()),
             rules: vec![rule],
-            max_body_bytes: version,
+            max_body_bytes: Some(version),
+            template: None,
         }],
     })
 }
@@ -340,7 +343,10 @@ pub(super) fn provider(version: u64, vendor: &str) -> Snapshot {
 
 fn is_poison(snapshot: &Snapshot) -> bool {
     match snapshot {
-        Snapshot::Domain(domain) => domain.routes.iter().any(|route| route.max_body_bytes == 13),
+        Snapshot::Domain(domain) => domain
+            .routes
+            .iter()
+            .any(|route| route.max_body_bytes == Some(13)),
         Snapshot::Provider(Provider::Upstream(upstream)) => {
             upstream.url.as_deref() == Some("http://localhost/13")
         }

@@ -1,0 +1,21 @@
+//! A route template: what many routes take from one place, so that a change of it
+//! is one change, however many take it.
+
+use crate::domain::{Authentication, Grant, Rule};
+
+/// What an AIRoute without hosts lends to routes that name it.
+///
+/// Providers are the template's own; consumers, groups and quotas those of the
+/// route that takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// For routes without their own. A template with an anonymous consumer says
+    /// `Required` here: its routes carry a copy of their own, since that consumer is theirs.
+    pub authentication: Authentication,
+    /// For routes without their own; empty: every consumer of the route's namespace.
+    pub allow: Vec<Grant>,
+    /// First match wins.
+    pub rules: Vec<Rule>,
+    /// Bytes, for routes without their own.
+    pub max_body_bytes: u64,
+}
