@@ -6,6 +6,7 @@
 pub mod hostnames;
 pub mod hosts;
 pub mod keys;
+pub mod packed;
 pub mod secrets;
 pub mod table;
 
@@ -29,6 +30,7 @@ use crate::index::consumers::Claimed;
 use crate::index::hostnames::HostnamePolicy;
 use crate::index::hosts::Hosts;
 use crate::index::keys::Keys;
+use crate::index::packed::PackedStatus;
 use crate::index::refs::Refs;
 use crate::index::secrets::Secrets;
 use crate::index::table::{Meta, Table};
@@ -54,7 +56,8 @@ pub struct Index {
     pub(crate) hosts: Hosts,
     pub(crate) keys: Keys,
     refs: Refs,
-    /// What each consumer holds in `keys` at present.
+    /// What each consumer with keys in Secrets holds in `keys` at present; of the others
+    /// the resource says it.
     claimed: HashMap<ObjectName, Claimed>,
 }
 
@@ -192,13 +195,11 @@ impl Index {
     }
 
     /// Finds the metadata and the last known status of an object that has one.
-    pub fn find_status(&self, key: &ObjectKey) -> Option<(&Meta, Option<&Status>)> {
-        fn of<'a, S>(
-            table: &'a Table<S>,
-            name: &ObjectName,
-        ) -> Option<(&'a Meta, Option<&'a Status>)> {
+    pub fn find_status(&self, key: &ObjectKey) -> Option<(&Meta, Option<Status>)> {
+        fn of<'a, S>(table: &'a Table<S>, name: &ObjectName) -> Option<(&'a Meta, Option<Status>)> {
             let stored = table.get(name)?;
-            Some((&stored.meta, stored.status.as_ref()))
+            let status = stored.status.as_ref().map(PackedStatus::unpack);
+            Some((&stored.meta, status))
         }
         match key.kind {
             Kind::AIProvider => of(&self.providers, &key.name),
@@ -211,7 +212,8 @@ impl Index {
 
     /// Remembers a status that was just written, until the source tells it too.
     pub fn record_status(&mut self, key: &ObjectKey, status: Status) {
-        fn of<'a, S>(table: &'a mut Table<S>, name: &ObjectName) -> Option<&'a mut Option<Status>> {
+        type Slot = Option<PackedStatus>;
+        fn of<'a, S>(table: &'a mut Table<S>, name: &ObjectName) -> Option<&'a mut Slot> {
             table.get_mut(name).map(|stored| &mut stored.status)
         }
         let slot = match key.kind {
@@ -222,7 +224,7 @@ impl Index {
             Kind::Secret | Kind::Namespace => None,
         };
         if let Some(slot) = slot {
-            *slot = Some(status);
+            *slot = Some(PackedStatus::new(&status));
         }
     }
 

@@ -5,6 +5,7 @@ pub mod directory;
 pub mod kube;
 
 mod files;
+mod labels;
 mod relist;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use turnpike_crds::{AIProvider, AIRoute, Consumer, TokenQuota};
 use turnpike_snapshot::name::ObjectName;
+
+pub use crate::source::labels::Labels;
 
 /// The kinds that the controller reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,7 +73,7 @@ pub struct SecretData {
 pub struct NamespaceData {
     pub name: String,
     pub uid: String,
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// What the annotation [`turnpike_crds::HOSTNAMES_ANNOTATION`] names.
     pub allowed_hostnames: Vec<String>,
 }

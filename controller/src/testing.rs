@@ -406,7 +406,8 @@ pub(crate) fn namespace_allowed(
         uid: uid.into(),
         labels: labels
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect(),
+            .collect::<BTreeMap<_, _>>()
+            .into(),
         allowed_hostnames: strings(hosts),
     }))
 }

@@ -1,6 +1,6 @@
 //! Credentials: whose key it is, looked up by its keyed digest.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::Timestamp;
 use turnpike_snapshot::credential::{Credential, CredentialId};
 
 use crate::index::Index;
@@ -10,7 +10,7 @@ pub(crate) fn compile(index: &Index, realm: &str, id: CredentialId) -> Option<Cr
     let (claim, not_after) = find_owner(index, realm, id)?;
     Some(Credential {
         consumer: claim.consumer.name.clone(),
-        not_after: not_after.map(|time| time.0.as_second()),
+        not_after: not_after.map(Timestamp::as_second),
     })
 }
 
@@ -19,7 +19,7 @@ pub(crate) fn find_owner<'a>(
     index: &'a Index,
     realm: &str,
     id: CredentialId,
-) -> Option<(&'a Claim, Option<&'a Time>)> {
+) -> Option<(&'a Claim, Option<Timestamp>)> {
     let digest = index.keys.find_digest(realm, id)?;
     index.keys.owner(realm, digest)
 }

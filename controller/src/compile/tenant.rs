@@ -10,7 +10,7 @@ pub(crate) fn compile(index: &Index, namespace: &str) -> Option<Tenant> {
     let known = index.namespaces.get(namespace)?;
     Some(Tenant {
         uid: known.uid.clone(),
-        labels: known.labels.clone(),
+        labels: known.labels.to_map(),
         quotas: quota::of_tenant(index, namespace).cloned().collect(),
     })
 }

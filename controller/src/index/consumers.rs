@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::Timestamp;
 use turnpike_crds::{Consumer, ConsumerSpec};
 use turnpike_snapshot::Name;
 use turnpike_snapshot::name::ObjectName;
 
 use crate::index::keys::{Claim, Digest, Key, keys_of};
+use crate::index::secrets::Secrets;
 use crate::index::table::{self, Age, Change, Stored};
 use crate::index::{Index, Touched};
 use crate::source::{Kind, ObjectKey, object_name};
@@ -17,17 +18,13 @@ use crate::source::{Kind, ObjectKey, object_name};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claimed {
     age: Age,
-    keys: Vec<(usize, Key)>,
+    keys: Box<[(usize, Key)]>,
 }
 
 impl Index {
     pub(super) fn put_consumer(&mut self, consumer: Consumer) -> Touched {
         let name = object_name(&consumer.metadata);
-        let stored = Stored {
-            meta: consumer.metadata.into(),
-            spec: consumer.spec,
-            status: consumer.status,
-        };
+        let stored = Stored::new(consumer.metadata, consumer.spec, consumer.status.as_ref());
         match table::put(&mut self.consumers, name.clone(), stored) {
             Some(change) => self.consumer_changed(&name, &change),
             None => Touched::default(),
@@ -41,18 +38,29 @@ impl Index {
         }
     }
 
-    /// Brings what a consumer holds up to date with its resource and the Secrets.
-    pub(super) fn reclaim(&mut self, name: &ObjectName) -> Touched {
-        let before = self.claimed.remove(name);
-        let now = self.consumers.get(name).map(|consumer| Claimed {
+    /// Brings what a consumer holds up to date with its resource and the Secrets;
+    /// `before`: the resource as it was, if it is another now.
+    pub(super) fn reclaim(
+        &mut self,
+        name: &ObjectName,
+        before: Option<&Stored<ConsumerSpec>>,
+    ) -> Touched {
+        let claimed = |consumer: &Stored<ConsumerSpec>, secrets: &Secrets| Claimed {
             age: consumer.age(name),
-            keys: keys_of(&name.namespace, &consumer.spec, &self.secrets),
-        });
+            keys: keys_of(&name.namespace, &consumer.spec, secrets).into(),
+        };
+        let before = match before.filter(|before| !has_secret(&before.spec)) {
+            Some(before) => Some(claimed(before, &self.secrets)),
+            None => self.claimed.remove(name),
+        };
+        let now = self.consumers.get(name);
+        let is_kept = now.is_some_and(|consumer| has_secret(&consumer.spec));
+        let now = now.map(|consumer| claimed(consumer, &self.secrets));
         let mut touched = Touched::default();
         if before != now {
             touched = self.move_keys(&name.namespace, before.as_ref(), now.as_ref());
         }
-        if let Some(now) = now.filter(|now| !now.keys.is_empty()) {
+        if let Some(now) = now.filter(|_| is_kept) {
             self.claimed.insert(name.clone(), now);
         }
         touched
@@ -67,7 +75,7 @@ impl Index {
         let now = self.consumers.get(name).map(|stored| &stored.spec);
         self.refs
             .replace(&key, &secrets(name, before), &secrets(name, now));
-        let mut touched = self.reclaim(name);
+        let mut touched = self.reclaim(name, change.before.as_deref());
         touched.names.insert(Name::Consumer(name.clone()));
         if change.is_presence() {
             touched.objects.extend(self.refs.referrers(&key).cloned());
@@ -110,9 +118,9 @@ impl Index {
         touched
     }
 
-    fn owner_of_key(&self, namespace: &str, digest: &Digest) -> Option<(Claim, Option<Time>)> {
+    fn owner_of_key(&self, namespace: &str, digest: &Digest) -> Option<(Claim, Option<Timestamp>)> {
         let (claim, not_after) = self.keys.owner(namespace, digest)?;
-        Some((claim.clone(), not_after.cloned()))
+        Some((claim.clone(), not_after))
     }
 
     fn touch_key(&self, namespace: &str, digest: &Digest, touched: &mut Touched) {
@@ -139,6 +147,11 @@ impl Claimed {
             (claim, key.clone())
         })
     }
+}
+
+/// Whether keys of it may change while the resource stays.
+fn has_secret(spec: &ConsumerSpec) -> bool {
+    spec.api_keys.iter().any(|key| key.secret_ref.is_some())
 }
 
 fn secrets(name: &ObjectName, spec: Option<&ConsumerSpec>) -> BTreeSet<ObjectKey> {

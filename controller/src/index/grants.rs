@@ -126,5 +126,5 @@ pub(super) fn lent<'a>(
 
 /// A namespace that is not known yet has no labels.
 fn admits(granted: &GrantedNamespaces, referrer: Option<&NamespaceData>) -> bool {
-    granted.admits(|key| Some(referrer?.labels.get(key)?.as_str()))
+    granted.admits(|key| referrer?.labels.get(key))
 }

@@ -1,9 +1,10 @@
 //! Whose API key is whose. Within a namespace a key belongs to one consumer:
 //! the oldest that holds it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::Timestamp;
+use smallvec::SmallVec;
 use turnpike_crds::consumer::{ApiKey, ConsumerSpec};
 use turnpike_snapshot::credential::{self, CredentialId, FleetKey};
 use turnpike_snapshot::name::ObjectName;
@@ -40,16 +41,19 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     pub digest: Digest,
-    pub not_after: Option<Time>,
+    pub not_after: Option<Timestamp>,
 }
 
 /// The keys of every namespace.
 #[derive(Default)]
 pub struct Keys {
-    claims: HashMap<(String, Digest), BTreeMap<Claim, Option<Time>>>,
+    claims: HashMap<(Box<str>, Digest), Claims>,
     /// The digest behind each credential that data planes may ask for.
-    digests: HashMap<(String, CredentialId), Digest>,
+    digests: HashMap<(Box<str>, CredentialId), Digest>,
 }
+
+/// Oldest first; nearly every key has one. Each with the end of its life.
+type Claims = SmallVec<[(Claim, Option<Timestamp>); 1]>;
 
 /// Gives the keys of a consumer, each with its place in `apiKeys`; faulty entries are left out.
 pub fn keys_of(namespace: &str, spec: &ConsumerSpec, secrets: &Secrets) -> Vec<(usize, Key)> {
@@ -57,7 +61,7 @@ pub fn keys_of(namespace: &str, spec: &ConsumerSpec, secrets: &Secrets) -> Vec<(
     entries
         .filter_map(|(position, key)| {
             let digest = digest(namespace, key, secrets).ok()?;
-            let not_after = key.not_after.clone();
+            let not_after = key.not_after.as_ref().map(|time| time.0);
             Some((position, Key { digest, not_after }))
         })
         .collect()
@@ -84,12 +88,17 @@ pub fn digest(namespace: &str, key: &ApiKey, secrets: &Secrets) -> Result<Digest
 impl Keys {
     /// Adds a consumer's claim.
     pub fn claim(&mut self, namespace: &str, claim: Claim, key: Key, fleet_keys: &[FleetKey]) {
-        let place = (namespace.to_owned(), key.digest);
-        let claims = self.claims.entry(place).or_default();
-        claims.insert(claim, key.not_after);
+        let claims = self
+            .claims
+            .entry((namespace.into(), key.digest))
+            .or_default();
+        match claims.binary_search_by(|(held, _)| held.cmp(&claim)) {
+            Ok(at) => claims[at].1 = key.not_after,
+            Err(at) => claims.insert(at, (claim, key.not_after)),
+        }
         for fleet_key in fleet_keys {
             let id = fleet_key.credential_id(&key.digest);
-            self.digests.insert((namespace.to_owned(), id), key.digest);
+            self.digests.insert((namespace.into(), id), key.digest);
         }
     }
 
@@ -101,38 +110,41 @@ impl Keys {
         digest: &Digest,
         fleet_keys: &[FleetKey],
     ) {
-        let place = (namespace.to_owned(), *digest);
+        let place = (namespace.into(), *digest);
         let Some(claims) = self.claims.get_mut(&place) else {
             return;
         };
-        claims.remove(claim);
+        claims.retain(|(held, _)| held != claim);
         if !claims.is_empty() {
             return;
         }
         self.claims.remove(&place);
         for fleet_key in fleet_keys {
             let id = fleet_key.credential_id(digest);
-            self.digests.remove(&(namespace.to_owned(), id));
+            self.digests.remove(&(namespace.into(), id));
         }
     }
 
     /// Finds whose key it is, and until when.
-    pub fn owner(&self, namespace: &str, digest: &Digest) -> Option<(&Claim, Option<&Time>)> {
-        let claims = self.claims.get(&(namespace.to_owned(), *digest))?;
-        let (claim, not_after) = claims.first_key_value()?;
-        Some((claim, not_after.as_ref()))
+    pub fn owner(&self, namespace: &str, digest: &Digest) -> Option<(&Claim, Option<Timestamp>)> {
+        let (claim, not_after) = self.find(namespace, digest).first()?;
+        Some((claim, *not_after))
     }
 
     /// Gives every consumer that holds the key.
     pub fn claimants(&self, namespace: &str, digest: &Digest) -> impl Iterator<Item = &ObjectName> {
-        let claims = self.claims.get(&(namespace.to_owned(), *digest));
-        let claims = claims.into_iter().flat_map(BTreeMap::keys);
-        claims.map(|claim| &claim.consumer.name)
+        let claims = self.find(namespace, digest).iter();
+        claims.map(|(claim, _)| &claim.consumer.name)
     }
 
     /// Finds the key behind a credential's id.
     pub fn find_digest(&self, namespace: &str, id: CredentialId) -> Option<&Digest> {
-        self.digests.get(&(namespace.to_owned(), id))
+        self.digests.get(&(namespace.into(), id))
+    }
+
+    fn find(&self, namespace: &str, digest: &Digest) -> &[(Claim, Option<Timestamp>)] {
+        let claims = self.claims.get(&(namespace.into(), *digest));
+        claims.map_or(&[], SmallVec::as_slice)
     }
 }
 

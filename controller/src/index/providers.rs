@@ -16,11 +16,7 @@ use crate::source::{Kind, ObjectKey, SecretData, object_name};
 impl Index {
     pub(super) fn put_provider(&mut self, provider: AIProvider) -> Touched {
         let name = object_name(&provider.metadata);
-        let stored = Stored {
-            meta: provider.metadata.into(),
-            spec: provider.spec,
-            status: provider.status,
-        };
+        let stored = Stored::new(provider.metadata, provider.spec, provider.status.as_ref());
         match table::put(&mut self.providers, name.clone(), stored) {
             Some(change) => self.provider_changed(&name, &change),
             None => Touched::default(),
@@ -95,7 +91,7 @@ impl Index {
                 Kind::AIProvider => {
                     touched.names.insert(Name::Provider(referrer.name.clone()));
                 }
-                Kind::Consumer => touched.merge(self.reclaim(&referrer.name)),
+                Kind::Consumer => touched.merge(self.reclaim(&referrer.name, None)),
                 _ => {}
             }
             touched.objects.insert(referrer);

@@ -31,11 +31,7 @@ impl Index {
 
     pub(super) fn put_quota(&mut self, quota: TokenQuota) -> Touched {
         let name = object_name(&quota.metadata);
-        let stored = Stored {
-            meta: quota.metadata.into(),
-            spec: quota.spec,
-            status: quota.status,
-        };
+        let stored = Stored::new(quota.metadata, quota.spec, quota.status.as_ref());
         match table::put(&mut self.quotas, name.clone(), stored) {
             Some(change) => self.quota_changed(&name, &change),
             None => Touched::default(),

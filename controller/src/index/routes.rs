@@ -17,11 +17,7 @@ use crate::source::{Kind, ObjectKey, object_name};
 impl Index {
     pub(super) fn put_route(&mut self, route: AIRoute) -> Touched {
         let name = object_name(&route.metadata);
-        let stored = Stored {
-            meta: route.metadata.into(),
-            spec: route.spec,
-            status: route.status,
-        };
+        let stored = Stored::new(route.metadata, route.spec, route.status.as_ref());
         match table::put(&mut self.routes, name.clone(), stored) {
             Some(change) => self.route_changed(&name, &change),
             None => Touched::default(),
@@ -44,7 +40,7 @@ impl Index {
             &targets(name, before.map(|stored| &stored.spec)),
             &targets(name, now.map(|stored| &stored.spec)),
         );
-        let age = |stored: Option<&Stored<AIRouteSpec>>| stored.map(|stored| stored.age(name));
+        let age = |stored: Option<&Box<Stored<AIRouteSpec>>>| stored.map(|stored| stored.age(name));
         let (old, new) = (age(before), age(now));
         let now = now.map_or(&[][..], |stored| &stored.spec.hostnames);
         let now: BTreeSet<String> = now.iter().cloned().collect();

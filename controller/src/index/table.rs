@@ -7,8 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use turnpike_crds::Status;
 use turnpike_snapshot::name::ObjectName;
 
-/// The objects of one kind, in order of their names.
-pub type Table<S> = BTreeMap<ObjectName, Stored<S>>;
+use crate::index::packed::PackedStatus;
+
+/// The objects of one kind, in order of their names; boxed, since a third of a
+/// tree's places are empty.
+pub type Table<S> = BTreeMap<ObjectName, Box<Stored<S>>>;
 
 /// An object without all that the controller never reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +19,7 @@ pub struct Stored<S> {
     pub meta: Meta,
     pub spec: S,
     /// As last seen or written; none of the index's decisions depend on it.
-    pub status: Option<Status>,
+    pub status: Option<PackedStatus>,
 }
 
 /// What tells one state of an object from another.
@@ -39,7 +42,7 @@ pub struct Age {
 
 /// How an object in a table changed.
 pub struct Change<S> {
-    pub before: Option<Stored<S>>,
+    pub before: Option<Box<Stored<S>>>,
     /// It is there now.
     pub is_present: bool,
 }
@@ -55,6 +58,15 @@ impl From<ObjectMeta> for Meta {
 }
 
 impl<S> Stored<S> {
+    /// Keeps what is read of an object.
+    pub fn new(meta: ObjectMeta, spec: S, status: Option<&Status>) -> Box<Self> {
+        Box::new(Self {
+            meta: meta.into(),
+            spec,
+            status: status.map(PackedStatus::new),
+        })
+    }
+
     /// Gives the object's place in the order of who came first.
     pub fn age(&self, name: &ObjectName) -> Age {
         Age {
@@ -75,7 +87,7 @@ impl<S> Change<S> {
 pub fn put<S: PartialEq>(
     table: &mut Table<S>,
     name: ObjectName,
-    object: Stored<S>,
+    object: Box<Stored<S>>,
 ) -> Option<Change<S>> {
     if let Some(held) = table.get_mut(&name)
         && held.meta == object.meta

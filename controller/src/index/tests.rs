@@ -86,7 +86,7 @@ fn a_new_status_alone_touches_nothing_and_is_kept() {
     touches(&mut index, with_status.event(), &[]);
     let key = ObjectKey::new(Kind::AIProvider, "a", "p");
     let (_, kept) = index.find_status(&key).unwrap();
-    assert_eq!(kept, Some(&status));
+    assert_eq!(kept, Some(status));
 }
 
 #[test]

@@ -198,7 +198,7 @@ pub(crate) fn namespace_data(name: &str, mut labels: BTreeMap<String, String>) -
     NamespaceData {
         name: name.to_owned(),
         uid: name.to_owned(),
-        labels,
+        labels: labels.into(),
         allowed_hostnames: Vec::new(),
     }
 }

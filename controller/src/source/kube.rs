@@ -248,7 +248,7 @@ fn namespace(namespace: PartialObjectMeta<Namespace>) -> Object {
         name: meta.name.unwrap_or_default(),
         uid: meta.uid.unwrap_or_default(),
         allowed_hostnames: allowed_hostnames(meta.annotations.as_ref()),
-        labels: meta.labels.unwrap_or_default(),
+        labels: meta.labels.unwrap_or_default().into(),
     })
 }
 

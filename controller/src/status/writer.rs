@@ -180,10 +180,10 @@ impl Writer {
                 &findings,
                 &programmed,
                 meta.generation,
-                before,
+                before.as_ref(),
                 Timestamp::now(),
             );
-            let stands = before == Some(&status);
+            let stands = before.as_ref() == Some(&status);
             let uid = meta.uid.clone();
             Some((programmed, stands, uid, status))
         });
@@ -213,7 +213,7 @@ impl Writer {
 fn unprogrammed(index: &Index) -> Vec<ObjectKey> {
     let is_programmed = |object: &ObjectKey| {
         let status = index.find_status(object).and_then(|(_, status)| status);
-        let conditions = status.map_or(&[][..], |status| &status.conditions);
+        let conditions = status.map(|status| status.conditions).unwrap_or_default();
         conditions.iter().any(|condition| {
             condition.type_ == turnpike_crds::status::PROGRAMMED && condition.status == "True"
         })
