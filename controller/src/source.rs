@@ -7,6 +7,7 @@ pub mod kube;
 mod files;
 mod labels;
 mod relist;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -11,10 +11,8 @@ use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::PartialObjectMeta;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Config, watcher};
-use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +21,7 @@ use turnpike_crds::CREDENTIAL_LABEL;
 use turnpike_snapshot::name::ObjectName;
 
 use crate::source::relist::Relist;
+use crate::source::wire::{Parts, Wire};
 use crate::source::{
     Event, Kind, NamespaceData, Object, ObjectKey, SecretData, allowed_hostnames, object_name,
     secret_data,
@@ -49,11 +48,6 @@ pub fn spawn(
 ) -> JoinSet<()> {
     let all = || Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
     let labelled = all().labels(&format!("{CREDENTIAL_LABEL}=true"));
-    let namespaces = watcher(
-        Api::<PartialObjectMeta<Namespace>>::all(client.clone()),
-        all(),
-    );
-
     let mut tasks = JoinSet::new();
     let mut follow = |follower: Follower, watch: BoxedWatch| {
         let shutdown = shutdown.clone();
@@ -83,11 +77,12 @@ pub fn spawn(
         follower(Kind::TokenQuota),
         watch(client, all(), |it| Object::Quota(Box::new(it))),
     );
-    follow(follower(Kind::Secret), watch(client, labelled, secret));
+    let secrets = watcher(Api::<Secret>::all(client.clone()), labelled);
     follow(
-        follower(Kind::Namespace),
-        Box::pin(namespaces.map_ok(|event| map(event, |it| Ok(namespace(it))))),
+        follower(Kind::Secret),
+        Box::pin(secrets.map_ok(|event| map(event, |it| Ok(secret(it))))),
     );
+    follow(follower(Kind::Namespace), watch(client, all(), namespace));
     tasks
 }
 
@@ -208,18 +203,15 @@ fn watch<K>(
     object: impl Fn(K) -> Object + Send + 'static,
 ) -> BoxedWatch
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Parts + Debug + Send + 'static,
 {
-    let watch = watcher(Api::<DeserializeGuard<K>>::all(client.clone()), config);
+    let watch = watcher(Api::<Wire<K>>::all(client.clone()), config);
     Box::pin(watch.map_ok(move |event| {
-        map(event, |DeserializeGuard(parsed)| match parsed {
-            Ok(mut it) => {
-                it.meta_mut().managed_fields = None;
-                Ok(object(it))
-            }
-            Err(invalid) => Err(Unreadable {
-                name: object_name(&invalid.metadata),
-                message: invalid.error,
+        map(event, |wire| match wire {
+            Wire::Read(it) => Ok(object(it)),
+            Wire::Unreadable { metadata, fault } => Err(Unreadable {
+                name: object_name(&metadata),
+                message: fault,
             }),
         })
     }))
