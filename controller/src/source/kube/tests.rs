@@ -1,5 +1,7 @@
 //! Rules of what a watch's events are told as. Time is paused.
 
+mod pages;
+
 use futures::StreamExt;
 use kube::core::Status;
 
