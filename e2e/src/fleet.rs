@@ -32,6 +32,15 @@ pub struct Controller {
 impl Controller {
     /// Starts one and waits until it is ready.
     pub async fn start(folder: &Path, source: Source<'_>) -> Result<Self> {
+        Self::start_with(folder, source, &[]).await
+    }
+
+    /// Starts one with more flags and waits until it is ready.
+    pub async fn start_with(
+        folder: &Path,
+        source: Source<'_>,
+        more: &[(&str, &str)],
+    ) -> Result<Self> {
         let (listen, admin) = (free_address()?, free_address()?);
         let mut arguments = flags(&[
             ("--listen", &listen.to_string()),
@@ -43,6 +52,7 @@ impl Controller {
             Source::Cluster(cluster) => path_flag("--kubeconfig", cluster.kubeconfig()),
             Source::Folder(folder) => path_flag("-f", folder),
         });
+        arguments.extend(flags(more));
         let file = places::program("turnpike-controller")?;
         let process = Process::spawn(folder, Program::new("controller", file, arguments))?;
         let controller = Self {
@@ -61,6 +71,11 @@ impl Controller {
 
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Where health and metrics are answered.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Starts it again after a kill, on the same ports, and waits until it is ready.
@@ -121,6 +136,11 @@ impl DataPlane {
 
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Where health and metrics are answered.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Its metrics in Prometheus' text format.

@@ -30,6 +30,13 @@ impl Cluster {
             .map_err(|error| anyhow!("no cluster: {error}"))
     }
 
+    /// One of the caller's own, whatever `KUBECONFIG` says; takes a few seconds and blocks.
+    pub fn start_at(state: &Path) -> Result<Self> {
+        let cluster = start_own(state)?;
+        cluster.define_resources()?;
+        Ok(cluster)
+    }
+
     /// The file that names its address and credentials.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
@@ -70,7 +77,7 @@ impl Cluster {
                     None => built_programs()?.join("kubectl"),
                 },
             },
-            None => start_own()?,
+            None => start_own(&places::run_folder()?.join("cluster"))?,
         };
         cluster.define_resources()?;
         Ok(cluster)
@@ -117,8 +124,7 @@ fn text_of(arguments: &[&str], output: Output) -> Result<String> {
 }
 
 /// Starts etcd and an API server of our own; the guard stops them when this process ends.
-fn start_own() -> Result<Cluster> {
-    let state = places::run_folder()?.join("cluster");
+fn start_own(state: &Path) -> Result<Cluster> {
     let tool = places::root()?.join("e2e/cluster");
     guard::at_end(&format!(
         "'{}' '{}'",
@@ -126,7 +132,7 @@ fn start_own() -> Result<Cluster> {
         state.display()
     ));
     let mut up = Command::new(tool.join("up"));
-    up.arg("--api-only").arg(&state);
+    up.arg("--api-only").arg(state);
     Ok(Cluster {
         kubeconfig: output_of(&mut up)?.into(),
         kubectl: built_programs()?.join("kubectl"),
