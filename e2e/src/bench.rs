@@ -1,15 +1,18 @@
-//! Benchmarks of the whole: what a request costs, and how fast a new route is served.
+//! Benchmarks of the whole: what a request costs, how fast a new route is served, and how both
+//! fare with many tenants.
 //!
 //! Each runs the release programs as processes of their own and prints what it compares side by
 //! side, from one run.
 
 pub mod baseline;
 pub mod create_to_served;
+pub mod domains;
 pub mod model;
 pub mod proxy;
 
 mod cpu;
 mod load;
+mod memory;
 mod table;
 
 use std::time::Duration;

@@ -45,9 +45,10 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
-    /// Measures, release build: `proxy` (cost of a request) or `create-to-served` (new routes)
+    /// Measures, release build: `proxy` (cost of a request), `create-to-served` (new routes),
+    /// `domains` (many tenants, on API servers of its own)
     Bench {
-        #[arg(value_parser = ["proxy", "create-to-served"])]
+        #[arg(value_parser = ["proxy", "create-to-served", "domains"])]
         name: String,
         /// Goes to the benchmark as it is; see `cargo xtask bench NAME -- --help`
         #[arg(last = true)]

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use clap::Parser;
-use turnpike_e2e::bench::{baseline, create_to_served, model, proxy};
+use turnpike_e2e::bench::{baseline, create_to_served, domains, model, proxy};
+
+/// As the programs that are measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Measures Turnpike")]
@@ -13,6 +17,8 @@ enum Args {
     Proxy(proxy::Options),
     /// How long a new route takes until it is served
     CreateToServed(create_to_served::Options),
+    /// What tens of thousands of tenants cost, and what each notices of the others
+    Domains(domains::Options),
     /// The model server that the benchmarks use
     #[command(hide = true)]
     ServeModel {
@@ -34,6 +40,7 @@ async fn main() -> Result<()> {
     match Args::parse() {
         Args::Proxy(options) => proxy::run(options).await,
         Args::CreateToServed(options) => create_to_served::run(options).await,
+        Args::Domains(options) => domains::run(options).await,
         Args::ServeModel { listen } => model::serve(listen).await,
         Args::ServeProxy { listen, upstream } => baseline::serve(listen, upstream).await,
     }

@@ -12,8 +12,11 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Re
     run_command(cargo(workspace).args(["build", "--release", "--workspace", "--bins"]))?;
     let mut command = Command::new(workspace.release("turnpike-bench"));
     command.arg(name).args(arguments);
-    if name == "create-to-served" {
-        ClusterTool::for_tests(workspace)?.offer_to(&mut command)?;
+    match name {
+        "create-to-served" => ClusterTool::for_tests(workspace)?.offer_to(&mut command)?,
+        // It starts API servers of its own, whatever KUBECONFIG names.
+        "domains" => ClusterTool::build(workspace)?.offer_to(&mut command)?,
+        _ => {}
     }
     if arguments.iter().any(|argument| argument == "--redis") {
         redis::install()?;
