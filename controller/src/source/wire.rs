@@ -28,7 +28,10 @@ pub(crate) trait Parts: Resource<DynamicType = ()> + Clone {
 #[derive(Clone, Debug)]
 pub(crate) enum Wire<K> {
     Read(K),
-    Unreadable { metadata: ObjectMeta, fault: String },
+    Unreadable {
+        metadata: Box<ObjectMeta>,
+        fault: String,
+    },
 }
 
 macro_rules! parts {
@@ -120,7 +123,7 @@ impl<'de, K: Parts> Deserialize<'de> for Wire<K> {
             Err(fault) => {
                 let alone: MetaAlone = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
                 Ok(Self::Unreadable {
-                    metadata: alone.metadata.into(),
+                    metadata: Box::new(alone.metadata.into()),
                     fault: fault.to_string(),
                 })
             }
