@@ -22,6 +22,7 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// Source: OpenMetrics 1.0, "Protocol negotiation".
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const ACCEPT: &str = "/accept-mass-delete";
 /// Probes and scrapes send small heads at once.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failed accept, instead of spinning.
@@ -34,6 +35,9 @@ pub trait Health: Send + Sync + 'static {
 
     /// Gives the OpenMetrics text.
     fn metrics(&self) -> Result<String, fmt::Error>;
+
+    /// Lets withheld mass deletions through.
+    fn accept_mass_delete(&self);
 }
 
 /// A bound admin port.
@@ -96,10 +100,20 @@ async fn serve(stream: TcpStream, health: Arc<dyn Health>) {
 }
 
 fn answer<B>(health: &dyn Health, request: &Request<B>) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    if path == ACCEPT {
+        return match *request.method() {
+            Method::POST => {
+                health.accept_mass_delete();
+                text(StatusCode::OK, "accepted for the next 10 minutes\n")
+            }
+            _ => text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n"),
+        };
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
     }
-    match request.uri().path() {
+    match path {
         "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" => match health.ready() {
             Ok(()) => text(StatusCode::OK, "ok\n"),
@@ -138,6 +152,8 @@ mod tests {
         fn metrics(&self) -> Result<String, fmt::Error> {
             Ok("# EOF\n".into())
         }
+
+        fn accept_mass_delete(&self) {}
     }
 
     fn status(health: &Known, path: &str) -> u16 {
@@ -160,5 +176,13 @@ mod tests {
         assert_eq!(status(&health, "/"), 404);
         let request = Request::post("/metrics").body(()).unwrap();
         assert_eq!(answer(&health, &request).status(), 405);
+    }
+
+    #[test]
+    fn a_mass_deletion_is_accepted_by_post_alone() {
+        let health = Known(Ok(()));
+        let request = Request::post("/accept-mass-delete").body(()).unwrap();
+        assert_eq!(answer(&health, &request).status(), 200);
+        assert_eq!(status(&health, "/accept-mass-delete"), 405);
     }
 }

@@ -78,6 +78,11 @@ pub struct Flags {
         value_delimiter = ','
     )]
     pub hostname_policy: Vec<HostnamePattern>,
+
+    /// Let a data plane that connects lose more than half (and over 100) of what it
+    /// holds at once, instead of keeping that for 10 minutes
+    #[arg(long, env = "TURNPIKE_ACCEPT_MASS_DELETE")]
+    pub accept_mass_delete: bool,
 }
 
 /// What a controller of its own process does.
@@ -93,6 +98,8 @@ pub struct Config {
     pub platform_namespace: String,
     /// Which hosts namespaces may claim.
     pub hostname_policy: HostnamePolicy,
+    /// Whether mass deletions go through unasked.
+    pub accept_mass_delete: bool,
 }
 
 /// Where resources come from.
@@ -142,6 +149,7 @@ impl Flags {
             listen: self.listen,
             admin: self.admin,
             platform_namespace: self.platform_namespace,
+            accept_mass_delete: self.accept_mass_delete,
         })
     }
 }

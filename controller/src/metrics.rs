@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -24,6 +24,9 @@ pub struct Metrics {
     status_writes: Counter,
     status_failures: Counter,
     data_planes: Gauge,
+    data_planes_lagging: Gauge,
+    oldest_unacknowledged: Gauge<f64, AtomicU64>,
+    withheld_withdrawals: Gauge,
     names_held: Gauge,
     synced: Gauge,
     objects: Family<ObjectLabels, Gauge>,
@@ -46,6 +49,12 @@ pub struct Serving {
 pub struct Census {
     /// Data planes connected.
     pub data_planes: usize,
+    /// Those that have owed an acknowledgement for longer than status waits.
+    pub data_planes_lagging: usize,
+    /// The age of the oldest unit without an acknowledgement.
+    pub oldest_unacknowledged: Duration,
+    /// Withdrawals that the guard against mass deletion keeps back.
+    pub withheld_withdrawals: usize,
     /// Names held, over all data planes.
     pub names_held: usize,
     /// Whether every kind has been listed once.
@@ -87,6 +96,23 @@ impl Metrics {
             status_failures.clone(),
         );
         let data_planes = gauge(&mut registry, "data_planes", "Data planes connected");
+        let data_planes_lagging = gauge(
+            &mut registry,
+            "data_planes_lagging",
+            "Data planes that have owed an acknowledgement for 2 s or longer",
+        );
+        let oldest_unacknowledged = Gauge::default();
+        registry.register_with_unit(
+            "oldest_unacknowledged",
+            "Age of the oldest unit that a data plane has not acknowledged",
+            Unit::Seconds,
+            oldest_unacknowledged.clone(),
+        );
+        let withheld_withdrawals = gauge(
+            &mut registry,
+            "withheld_withdrawals",
+            "Withdrawals kept back as a mass deletion that nobody accepted",
+        );
         let names_held = gauge(
             &mut registry,
             "names_held",
@@ -101,6 +127,9 @@ impl Metrics {
             status_writes,
             status_failures,
             data_planes,
+            data_planes_lagging,
+            oldest_unacknowledged,
+            withheld_withdrawals,
             names_held,
             synced,
             objects,
@@ -110,6 +139,12 @@ impl Metrics {
     /// Gives the OpenMetrics text.
     pub fn encode(&self, census: &Census) -> Result<String, fmt::Error> {
         self.data_planes.set(count(census.data_planes));
+        self.data_planes_lagging
+            .set(count(census.data_planes_lagging));
+        self.oldest_unacknowledged
+            .set(census.oldest_unacknowledged.as_secs_f64());
+        self.withheld_withdrawals
+            .set(count(census.withheld_withdrawals));
         self.names_held.set(count(census.names_held));
         self.synced.set(i64::from(census.is_synced));
         raise(&self.status_writes, census.status_writes);

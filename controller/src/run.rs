@@ -16,6 +16,7 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use turnpike_snapshot::credential::FleetKey;
@@ -27,11 +28,11 @@ use crate::fleet_key;
 use crate::index::Index;
 use crate::metrics::{Census, Metrics};
 use crate::serve::grpc::{self, Dialer, Pipes};
-use crate::serve::{Context, Hub, View};
+use crate::serve::{Acceptance, Context, Hub, View};
 use crate::source::Event;
 use crate::source::directory::Directory;
-use crate::status::announcer;
 use crate::status::writer::{self, Writes};
+use crate::status::{GRACE, announcer};
 use crate::world::World;
 
 /// Events told and not applied yet. While they are so many, sources wait.
@@ -51,6 +52,7 @@ struct State {
     world: Arc<World>,
     metrics: Metrics,
     writes: Arc<Writes>,
+    acceptance: Acceptance,
 }
 
 /// Where resources come from, ready to be read.
@@ -87,7 +89,7 @@ impl Controller {
         let (origin, index) = open(&config.source, &config.platform_namespace).await?;
         let index = index.with_hostname_policy(config.hostname_policy);
         Ok(Self {
-            state: State::new(index),
+            state: State::new(index, config.accept_mass_delete),
             origin,
             door: Door::Tcp(snapshots, address),
             admin: Some(admin),
@@ -103,7 +105,8 @@ impl Controller {
         let (origin, index) = open_files(directory, platform_namespace)?;
         let (dialer, pipes) = grpc::in_process();
         let controller = Self {
-            state: State::new(index),
+            // Whoever edits files sees what goes.
+            state: State::new(index, true),
             origin,
             door: Door::Pipes(pipes),
             admin: None,
@@ -153,6 +156,7 @@ impl Controller {
         let context = Context {
             view: state.world.clone(),
             hub: state.world.hub().clone(),
+            acceptance: state.acceptance.clone(),
             metrics: state.metrics.serving.clone(),
             shutdown: stop.clone(),
         };
@@ -169,18 +173,24 @@ impl Controller {
 }
 
 impl State {
-    fn new(index: Index) -> Self {
+    fn new(index: Index, accepts_mass_delete: bool) -> Self {
         Self {
             world: Arc::new(World::new(index, Hub::new())),
             metrics: Metrics::new(),
             writes: Arc::default(),
+            acceptance: Acceptance::new(accepts_mass_delete),
         }
     }
 
     fn census(&self) -> Census {
         let hub = self.world.hub();
         let counts = self.world.read(Index::counts);
+        let standpoints = hub.standpoints(Instant::now());
+        let beats = || standpoints.iter().map(|standpoint| standpoint.beat);
         Census {
+            data_planes_lagging: beats().filter(|beat| beat.oldest >= GRACE).count(),
+            oldest_unacknowledged: beats().map(|beat| beat.oldest).max().unwrap_or_default(),
+            withheld_withdrawals: beats().map(|beat| beat.withheld).sum(),
             data_planes: hub.connected(),
             names_held: hub.names_held(),
             is_synced: self.world.is_synced(),
@@ -206,6 +216,10 @@ impl Health for Answering {
 
     fn metrics(&self) -> Result<String, fmt::Error> {
         self.0.metrics.encode(&self.0.census())
+    }
+
+    fn accept_mass_delete(&self) {
+        self.0.acceptance.accept(Instant::now());
     }
 }
 

@@ -6,13 +6,16 @@
 //! ```
 //! Queues hold names, never messages. Nothing here knows where resources come from.
 
+pub mod acceptance;
 pub mod grpc;
 pub mod hub;
+pub mod pulse;
 pub mod stream;
 pub mod subscriptions;
 pub mod unit;
 pub mod view;
 
-pub use hub::{Delivery, Holder, Hub, News, Standing};
+pub use acceptance::Acceptance;
+pub use hub::{Delivery, Holder, Hub, News, Standing, Standpoint};
 pub use stream::Context;
 pub use view::View;

@@ -6,3 +6,5 @@ pub mod programmed;
 pub mod writer;
 
 mod agenda;
+
+pub use agenda::GRACE;

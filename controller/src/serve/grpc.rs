@@ -18,7 +18,7 @@ use turnpike_snapshot::proto::{ClientMessage, ServerMessage};
 use crate::serve::stream::{self, Context};
 
 /// A data plane that vanished without a word is found within these two together.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A subscription to hundreds of thousands of names; a domain with all it refers to.

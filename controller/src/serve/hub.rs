@@ -2,14 +2,22 @@
 //!
 //! One lock over plain maps, held for a few look-ups and never while a snapshot
 //! is compiled or a message is sent; it may be taken under any other lock.
-//! Memory follows the names that data planes hold, not those that exist.
+//! Memory follows the names that data planes hold, not those that exist. What one
+//! stream does costs the same however many streams there are.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use turnpike_snapshot::Name;
+
+use crate::serve::pulse::{Beat, Pulse};
+
+/// Names marked or forgotten under one lock; streams get in between.
+const AT_ONCE: usize = 1024;
 
 /// The meeting point of whoever changes names and the streams; cheap to clone.
 #[derive(Clone)]
@@ -48,6 +56,21 @@ pub enum Standing {
     TooOld(Vec<String>),
 }
 
+/// One stream at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standpoint {
+    /// As it named itself in its hello.
+    pub data_plane: String,
+    /// When it came.
+    pub since: Timestamp,
+    /// How many names it holds.
+    pub names: usize,
+    /// Of how many it has not got the newest yet.
+    pub lagging: usize,
+    /// What it has not acknowledged.
+    pub beat: Beat,
+}
+
 /// Tells the names whose [`Delivery`] may have changed.
 pub struct News {
     shared: Arc<Shared>,
@@ -57,6 +80,7 @@ pub struct News {
 pub struct Seat {
     shared: Arc<Shared>,
     wake: Arc<Notify>,
+    pulse: Arc<Pulse>,
     id: u64,
 }
 
@@ -86,6 +110,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// Marks by the stream's id, ascending: a few look-ups find one of thousands.
     names: HashMap<Arc<Name>, Vec<Mark>>,
     streams: HashMap<u64, Stream>,
     next_id: u64,
@@ -109,6 +134,17 @@ struct Stream {
     /// Taken from the queues and not reported yet: still lagging. A few names.
     in_hand: Vec<Arc<Name>>,
     wake: Arc<Notify>,
+    since: Timestamp,
+    pulse: Arc<Pulse>,
+    tally: Tally,
+}
+
+/// Sums over the marks of one stream.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    watched: usize,
+    held: usize,
+    lagging: usize,
 }
 
 impl Default for Hub {
@@ -131,9 +167,12 @@ impl Hub {
 
     /// Marks names as changed for the streams that watch them; others hear nothing.
     pub fn publish(&self, names: impl IntoIterator<Item = Name>) {
-        let mut state = self.shared.state.lock();
-        for name in names {
-            state.publish(&name);
+        let mut names = names.into_iter().peekable();
+        while names.peek().is_some() {
+            let mut state = self.shared.state.lock();
+            for name in names.by_ref().take(AT_ONCE) {
+                state.publish(&name);
+            }
         }
     }
 
@@ -155,8 +194,34 @@ impl Hub {
     /// Counts the names held, over all data planes.
     pub fn names_held(&self) -> usize {
         let state = self.shared.state.lock();
-        let marks = state.names.values().flatten();
-        marks.filter(|mark| mark.report != Report::Watched).count()
+        let streams = state.streams.values();
+        streams.map(|stream| stream.tally.held).sum()
+    }
+
+    /// Gives the names that some data plane holds.
+    pub fn held_names(&self) -> Vec<Arc<Name>> {
+        let state = self.shared.state.lock();
+        let names = state.names.iter();
+        let is_held = |marks: &[Mark]| marks.iter().any(Mark::is_held);
+        names
+            .filter(|(_, marks)| is_held(marks))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Tells how each stream fares.
+    pub fn standpoints(&self, now: Instant) -> Vec<Standpoint> {
+        let state = self.shared.state.lock();
+        let streams = state.streams.values();
+        streams
+            .map(|stream| Standpoint {
+                data_plane: stream.data_plane.clone(),
+                since: stream.since,
+                names: stream.tally.held,
+                lagging: stream.tally.lagging,
+                beat: stream.pulse.beat(now),
+            })
+            .collect()
     }
 
     /// Starts to collect the names whose delivery changes. One listener: two would share.
@@ -175,6 +240,7 @@ impl Hub {
     /// Takes a place for a stream.
     pub(crate) fn join(&self, data_plane: &str) -> Seat {
         let wake = Arc::new(Notify::new());
+        let pulse = Arc::new(Pulse::new(Instant::now()));
         let mut state = self.shared.state.lock();
         let id = state.next_id;
         state.next_id += 1;
@@ -184,6 +250,9 @@ impl Hub {
             changed: VecDeque::new(),
             in_hand: Vec::new(),
             wake: wake.clone(),
+            since: Timestamp::now(),
+            pulse: pulse.clone(),
+            tally: Tally::default(),
         };
         state.streams.insert(id, stream);
         self.shared.connected.send_replace(state.streams.len());
@@ -191,6 +260,7 @@ impl Hub {
         Seat {
             shared: self.shared.clone(),
             wake,
+            pulse,
             id,
         }
     }
@@ -223,28 +293,41 @@ impl Seat {
     pub(crate) fn watch(&self, name: &Arc<Name>) {
         let mut state = self.shared.state.lock();
         let marks = state.names.entry(name.clone()).or_default();
-        if marks.iter().all(|mark| mark.stream != self.id) {
-            marks.push(Mark {
-                stream: self.id,
-                is_queued: false,
-                report: Report::Watched,
-            });
+        // The newest stream stands last.
+        let Err(at) = find(marks, self.id) else {
+            return;
+        };
+        let mark = Mark {
+            stream: self.id,
+            is_queued: false,
+            report: Report::Watched,
+        };
+        marks.insert(at, mark);
+        if let Some(stream) = state.streams.get_mut(&self.id) {
+            stream.tally.watched += 1;
         }
     }
 
     /// Hears of the name no more.
     pub(crate) fn unwatch(&self, name: &Name) {
-        let mut state = self.shared.state.lock();
-        let Some(marks) = state.names.get_mut(name) else {
-            return;
-        };
-        marks.retain(|mark| mark.stream != self.id);
-        if marks.is_empty() {
-            state.names.remove(name);
-        }
-        state.tell(name);
-        drop(state);
+        self.shared.state.lock().unwatch(self.id, name);
         self.shared.news.notify_one();
+    }
+
+    /// Gives the place up, of which these are the names: cheaper than finding them.
+    pub(crate) fn leave<'a>(&self, names: impl IntoIterator<Item = &'a Arc<Name>>) {
+        let mut names = names.into_iter().peekable();
+        while names.peek().is_some() {
+            let mut state = self.shared.state.lock();
+            for name in names.by_ref().take(AT_ONCE) {
+                state.unwatch(self.id, name);
+            }
+        }
+    }
+
+    /// Where to note how this stream fares.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Puts a watched name into a queue of this stream.
@@ -293,11 +376,12 @@ impl Seat {
     /// Says how far this data plane has got with a name.
     pub(crate) fn report(&self, name: &Name, report: Report) {
         let mut state = self.shared.state.lock();
-        let Some(mark) = state.own_mark(self.id, name) else {
-            return;
-        };
-        if mark.report != report {
+        let change = |mark: &mut Mark| {
+            let is_news = mark.report != report;
             mark.report = report;
+            is_news
+        };
+        if state.change(self.id, name, change) == Some(true) {
             state.tell(name);
             drop(state);
             self.shared.news.notify_one();
@@ -326,7 +410,9 @@ impl State {
         };
         for mark in marks.iter_mut().filter(|mark| !mark.is_queued) {
             if let Some(stream) = self.streams.get_mut(&mark.stream) {
+                stream.tally.subtract(mark);
                 mark.is_queued = true;
+                stream.tally.add(mark);
                 stream.changed.push_back(name.clone());
                 stream.wake.notify_one();
             }
@@ -338,9 +424,9 @@ impl State {
             return;
         };
         let name = name.clone();
-        let was_queued = match self.own_mark(id, &name) {
-            Some(mark) => std::mem::replace(&mut mark.is_queued, true),
-            None => return,
+        let enqueue = |mark: &mut Mark| std::mem::replace(&mut mark.is_queued, true);
+        let Some(was_queued) = self.change(id, &name, enqueue) else {
+            return;
         };
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -368,8 +454,8 @@ impl State {
 
     /// `None`: forgotten meanwhile, or met in the other queue before.
     fn take_this(&mut self, id: u64, name: &Name) -> Option<Arc<Name>> {
-        let is_queued = &mut self.own_mark(id, name)?.is_queued;
-        if !std::mem::take(is_queued) {
+        let dequeue = |mark: &mut Mark| std::mem::take(&mut mark.is_queued);
+        if !self.change(id, name, dequeue)? {
             return None;
         }
         let name = self.names.get_key_value(name)?.0.clone();
@@ -399,23 +485,58 @@ impl State {
         })
     }
 
-    /// Forgets a stream. Walks all names, which is rare enough.
+    /// Forgets a stream. Where it watched anything still, walks all names.
     fn leave(&mut self, id: u64) {
-        self.streams.remove(&id);
+        let stream = self.streams.remove(&id);
+        if stream.is_none_or(|stream| stream.tally.watched == 0) {
+            return;
+        }
         let Self { names, news, .. } = self;
         names.retain(|name, marks| {
-            let before = marks.len();
-            marks.retain(|mark| mark.stream != id);
-            if let Some(news) = news.as_mut().filter(|_| marks.len() < before) {
-                news.insert(name.clone());
+            if let Ok(at) = find(marks, id) {
+                marks.remove(at);
+                if let Some(news) = news {
+                    news.insert(name.clone());
+                }
             }
             !marks.is_empty()
         });
     }
 
-    fn own_mark(&mut self, id: u64, name: &Name) -> Option<&mut Mark> {
+    fn unwatch(&mut self, id: u64, name: &Name) {
+        let Some(marks) = self.names.get_mut(name) else {
+            return;
+        };
+        let Ok(at) = find(marks, id) else {
+            return;
+        };
+        let mark = marks.remove(at);
+        let is_last = marks.is_empty();
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.tally.subtract(&mark);
+            stream.tally.watched -= 1;
+        }
+        self.tell(name);
+        if is_last {
+            self.names.remove(name);
+        }
+    }
+
+    /// Changes one mark, and the sums with it.
+    fn change<R>(
+        &mut self,
+        id: u64,
+        name: &Name,
+        change: impl FnOnce(&mut Mark) -> R,
+    ) -> Option<R> {
         let marks = self.names.get_mut(name)?;
-        marks.iter_mut().find(|mark| mark.stream == id)
+        let at = find(marks, id).ok()?;
+        let mark = marks.get_mut(at)?;
+        let tally = &mut self.streams.get_mut(&id)?.tally;
+        tally.subtract(mark);
+        let result = change(mark);
+        tally.add(mark);
+        Some(result)
     }
 
     fn tell(&mut self, name: &Name) {
@@ -426,6 +547,33 @@ impl State {
             };
         }
     }
+}
+
+impl Mark {
+    fn is_held(&self) -> bool {
+        self.report != Report::Watched
+    }
+
+    fn is_lagging(&self) -> bool {
+        self.is_queued || self.report == Report::Holds(Standing::Lagging)
+    }
+}
+
+impl Tally {
+    fn add(&mut self, mark: &Mark) {
+        self.held += usize::from(mark.is_held());
+        self.lagging += usize::from(mark.is_lagging());
+    }
+
+    fn subtract(&mut self, mark: &Mark) {
+        self.held -= usize::from(mark.is_held());
+        self.lagging -= usize::from(mark.is_lagging());
+    }
+}
+
+/// Finds a stream's mark, or where it would stand.
+fn find(marks: &[Mark], stream: u64) -> Result<usize, usize> {
+    marks.binary_search_by_key(&stream, |mark| mark.stream)
 }
 
 #[cfg(test)]

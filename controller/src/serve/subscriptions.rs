@@ -9,14 +9,17 @@
 //!
 //! No clock and no I/O; cost is proportional to what is sent.
 
+mod guard;
 mod node;
 mod wildcards;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use tokio::time::Instant;
 use turnpike_snapshot::{Name, Snapshot, Version, proto};
 
+use self::guard::{Guard, HARMLESS, Judgement, Role};
 use self::node::{Held, Node, Problem};
 use self::wildcards::{Wildcards, covering, is_wildcard};
 use crate::serve::hub::{Seat, Urgency};
@@ -39,6 +42,7 @@ pub struct Subscriptions {
     features: HashSet<String>,
     nodes: HashMap<Arc<Name>, Node>,
     wildcards: Wildcards,
+    guard: Guard,
     /// At most `UNACKNOWLEDGED_UNITS`, oldest first.
     in_flight: VecDeque<Sent>,
     last_number: u64,
@@ -49,8 +53,18 @@ pub struct Subscriptions {
     pinned: Vec<Arc<Name>>,
 }
 
+/// More of what a client came with is gone than anybody would delete at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MassDelete {
+    /// Names that it holds and that are gone.
+    pub withheld: usize,
+    /// Names that it said it holds.
+    pub stated: usize,
+}
+
 struct Sent {
     number: u64,
+    at: Instant,
     names: Vec<Arc<Name>>,
 }
 
@@ -63,11 +77,16 @@ struct Draft {
 impl Subscriptions {
     /// Nothing subscribed, nothing held.
     pub fn new(seat: Seat, features: impl IntoIterator<Item = String>) -> Self {
+        Self::guarded(seat, features, Guard::new(HARMLESS))
+    }
+
+    fn guarded(seat: Seat, features: impl IntoIterator<Item = String>, guard: Guard) -> Self {
         Self {
             seat,
             features: features.into_iter().collect(),
             nodes: HashMap::new(),
             wildcards: Wildcards::default(),
+            guard,
             in_flight: VecDeque::new(),
             last_number: 0,
             is_stating: true,
@@ -100,6 +119,9 @@ impl Subscriptions {
         let is_stating = self.is_stating;
         for (name, version) in dependencies.into_iter().filter(|_| is_stating) {
             let name = self.state(name, version);
+            if version.is_some() {
+                self.guard.state(&name, Role::Dependency);
+            }
             let node = self.nodes.entry(name.clone()).or_default();
             node.is_pinned = true;
             if node.latest().is_none() {
@@ -115,6 +137,9 @@ impl Subscriptions {
                 None => Urgency::Asked,
             };
             let name = self.state(name, version);
+            if version.is_some() {
+                self.guard.state(&name, Role::Root);
+            }
             self.nodes.entry(name.clone()).or_default().is_root = true;
             self.seat.mark(&name, urgency);
         }
@@ -122,10 +147,49 @@ impl Subscriptions {
 
     /// Ends the time in which the client states what it held before this stream; it may
     /// take several messages. Until then no stated dependency is dropped, as what
-    /// needs it may be stated next.
+    /// needs it may be stated next; nor is anything stated withdrawn, as too much of it
+    /// may have to be.
     pub fn end_statement(&mut self) {
         self.is_stating = false;
+        self.guard.end_statement();
         self.unpin();
+    }
+
+    /// Judges the withdrawals of the stream's start once all that was stated is compiled:
+    /// they are let go, or it is told, once, that they are too many and withheld until
+    /// [`Subscriptions::accept_mass_delete`]. Everything else goes on.
+    pub fn judge_mass_delete(&mut self) -> Option<MassDelete> {
+        match self.guard.judge()? {
+            Judgement::Release(names) => {
+                self.withdraw(&names);
+                None
+            }
+            Judgement::Hold { withheld, stated } => Some(MassDelete { withheld, stated }),
+        }
+    }
+
+    /// Lets everything be withdrawn from now on.
+    pub fn accept_mass_delete(&mut self) {
+        let names = self.guard.open();
+        self.withdraw(&names);
+    }
+
+    /// Counts the withdrawals that are withheld.
+    pub fn withheld(&self) -> usize {
+        self.guard.held_back()
+    }
+
+    /// Shows everybody how the stream fares.
+    pub fn beat(&self) {
+        let (oldest, withheld) = (self.oldest_unacknowledged(), self.withheld());
+        self.seat
+            .pulse()
+            .note(self.in_flight.len(), oldest, withheld);
+    }
+
+    /// When the oldest unit that is not acknowledged was sent.
+    pub fn oldest_unacknowledged(&self) -> Option<Instant> {
+        self.in_flight.front().map(|sent| sent.at)
     }
 
     /// Takes names back. What nothing else refers to is dropped with the next unit.
@@ -163,7 +227,7 @@ impl Subscriptions {
     }
 
     /// Makes the next unit; `None`: nothing to send, or not yet.
-    pub fn next_unit(&mut self, view: &dyn View) -> Option<Unit> {
+    pub fn next_unit(&mut self, view: &dyn View, now: Instant) -> Option<Unit> {
         for _ in 0..NAMES_AT_ONCE {
             if self.in_flight.len() >= UNACKNOWLEDGED_UNITS {
                 return None;
@@ -176,7 +240,7 @@ impl Subscriptions {
             self.weigh_wildcard(&name, view);
             self.visit(&name, view, &mut draft);
             self.unpin();
-            let unit = self.seal(draft);
+            let unit = self.seal(draft, now);
             self.seat.put_down();
             if unit.is_some() {
                 return unit;
@@ -188,6 +252,12 @@ impl Subscriptions {
     #[cfg(test)]
     fn is_empty(&self) -> bool {
         self.nodes.is_empty() && self.wildcards.is_empty() && self.stated.is_empty()
+    }
+
+    fn withdraw(&self, names: &[Arc<Name>]) {
+        for name in names {
+            self.seat.mark(name, Urgency::Changed);
+        }
     }
 
     fn state(&mut self, name: Name, version: Option<Version>) -> Arc<Name> {
@@ -219,7 +289,10 @@ impl Subscriptions {
             None => {}
             Some(node) if !node.is_wanted() => self.drop_name(name, draft),
             Some(_) => match self.resolve(name, view) {
-                Some(snapshot) => self.offer(name, &snapshot, view, draft),
+                Some(snapshot) => {
+                    self.guard.exists(name);
+                    self.offer(name, &snapshot, view, draft);
+                }
                 None => self.offer_absent(name, draft),
             },
         }
@@ -318,10 +391,15 @@ impl Subscriptions {
             return;
         };
         let knows = matches!(node.latest(), Some(Held::Absent));
+        if node.must_send {
+            self.guard.exists(name);
+        }
         if knows && !node.must_send {
             node.problem = None;
-        } else {
+        } else if !self.guard.withholds(name) {
             self.send(name, Held::Absent, Change::Absent, draft);
+        } else if let Some(node) = self.nodes.get_mut(name) {
+            node.problem = Some(Problem::Withheld);
         }
     }
 
@@ -430,6 +508,7 @@ impl Subscriptions {
             return;
         };
         self.stated.remove(name);
+        self.guard.exists(name);
         if let Name::Domain(host) = &**name {
             self.detach_after(name, host, None, true);
         }
@@ -487,19 +566,28 @@ impl Subscriptions {
     }
 
     /// Closes a unit. An empty one is none, and its number is free for the next.
-    fn seal(&mut self, draft: Draft) -> Option<Unit> {
+    fn seal(&mut self, draft: Draft, now: Instant) -> Option<Unit> {
         if draft.changes.is_empty() {
             return None;
         }
         self.last_number = draft.number;
         self.in_flight.push_back(Sent {
             number: draft.number,
+            at: now,
             names: draft.changes.iter().map(|(name, _)| name.clone()).collect(),
         });
         Some(Unit {
             number: draft.number,
             changes: draft.changes,
         })
+    }
+}
+
+/// The names are known here; the hub alone would have to search for them.
+impl Drop for Subscriptions {
+    fn drop(&mut self) {
+        self.seat.leave(self.nodes.keys());
+        self.seat.leave(self.wildcards.names());
     }
 }
 

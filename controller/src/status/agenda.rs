@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::source::ObjectKey;
 
 /// How long a change may wait for data planes before it is told as pending.
-pub(crate) const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(2);
 /// Of the first and of later pauses after a failed write.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);

@@ -78,6 +78,7 @@ impl Client {
         let subscribe = Subscribe {
             names: vec![held],
             dependencies: Vec::new(),
+            more: false,
         };
         say(&self.up, Up::Subscribe(subscribe)).await;
     }

@@ -91,3 +91,34 @@ async fn news_tells_names_whose_delivery_changed() {
     assert_eq!(news.next().await, [Name::Domain("a.test".into())].into());
     assert!(news.take().is_empty());
 }
+
+#[test]
+fn sums_follow_marks() {
+    let hub = Hub::new();
+    let seats = [hub.join("one"), hub.join("two")];
+    let of = |hub: &Hub| {
+        let mut sums: Vec<_> = hub
+            .standpoints(Instant::now())
+            .into_iter()
+            .map(|stream| (stream.names, stream.lagging))
+            .collect();
+        sums.sort_unstable();
+        sums
+    };
+    for seat in &seats {
+        seat.watch(&domain("a.test"));
+        seat.watch(&domain("b.test"));
+    }
+    seats[0].report(&domain("a.test"), Report::Holds(Standing::Current));
+    assert_eq!(of(&hub), [(0, 0), (1, 0)]);
+    hub.publish([Name::Domain("a.test".into())]);
+    assert_eq!(of(&hub), [(0, 1), (1, 1)]);
+    seats[0].take();
+    seats[1].unwatch(&domain("a.test"));
+    assert_eq!(of(&hub), [(0, 0), (1, 0)]);
+    assert_eq!((hub.names_held(), hub.held_names().len()), (1, 1));
+    seats[0].leave([&domain("a.test"), &domain("b.test")]);
+    assert_eq!(of(&hub), [(0, 0), (0, 0)]);
+    drop(seats);
+    assert!(hub.is_empty());
+}

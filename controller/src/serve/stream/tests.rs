@@ -48,6 +48,7 @@ impl Client {
         let context = Context {
             view: view.clone(),
             hub: Hub::new(),
+            acceptance: Acceptance::new(false),
             metrics: Metrics::new().serving,
             shutdown: CancellationToken::new(),
         };
@@ -84,6 +85,7 @@ impl Client {
         self.say(Up::Subscribe(Subscribe {
             names: vec![held],
             dependencies: Vec::new(),
+            more: false,
         }))
         .await;
     }
@@ -234,4 +236,130 @@ async fn a_client_that_hangs_up_is_forgotten() {
     let mut connections = context.hub.connections();
     drop((up, down));
     connections.wait_for(|count| *count == 0).await.unwrap();
+}
+
+impl Client {
+    /// States these hosts as held, as a version that no controller compiles.
+    async fn state(&self, hosts: std::ops::Range<usize>, more: bool) {
+        let names = hosts.map(|number| Held {
+            name: format!("domain/{number}.test"),
+            version: vec![9; 16],
+        });
+        self.say(Up::Subscribe(Subscribe {
+            names: names.collect(),
+            dependencies: Vec::new(),
+            more,
+        }))
+        .await;
+    }
+
+    /// Takes and acknowledges units until nothing comes; gives the names withdrawn.
+    async fn withdrawn(&mut self) -> usize {
+        let mut withdrawn = 0;
+        while let Ok(message) =
+            tokio::time::timeout(Duration::from_millis(5), self.down.recv()).await
+        {
+            let message = message.expect("the stream is open").unwrap();
+            let Some(Down::Unit(unit)) = message.message else {
+                continue;
+            };
+            let is_absent = |change: &&turnpike_snapshot::proto::Change| {
+                matches!(change.change, Some(change::Change::Absent(_)))
+            };
+            withdrawn += unit.changes.iter().filter(is_absent).count();
+            self.say(Up::Ack(turnpike_snapshot::proto::Ack { unit: unit.number }))
+                .await;
+        }
+        withdrawn
+    }
+
+    fn beat(&self) -> crate::serve::pulse::Beat {
+        self.context.hub.standpoints(Instant::now())[0].beat
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mass_deletion_waits_ten_minutes() {
+    let mut client = Client::greeted().await;
+    client.state(0..150, false).await;
+    assert_eq!(client.withdrawn().await, 0);
+    assert_eq!(client.beat().withheld, 150);
+    tokio::time::sleep(WITHHELD_FOR).await;
+    assert_eq!(client.withdrawn().await, 150);
+    assert_eq!(client.beat().withheld, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mass_deletion_goes_through_once_accepted() {
+    let mut client = Client::greeted().await;
+    client.state(0..150, false).await;
+    assert_eq!(client.withdrawn().await, 0);
+    client.context.acceptance.accept(Instant::now());
+    assert_eq!(client.withdrawn().await, 150);
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_withdrawals_are_sent_at_once() {
+    let mut client = Client::greeted().await;
+    client.state(0..100, false).await;
+    assert_eq!(client.withdrawn().await, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_stated_is_withdrawn_before_the_statement_has_ended() {
+    let mut client = Client::greeted().await;
+    client.state(0..20, true).await;
+    assert_eq!(client.withdrawn().await, 0);
+    client.state(20..40, false).await;
+    assert_eq!(client.withdrawn().await, 40);
+}
+
+#[test]
+fn old_data_planes_end_their_statement_with_their_first_names() {
+    use Statement::{Announced, Awaited, Ended};
+    let cases: [(&[(usize, bool)], Statement); 8] = [
+        (&[], Awaited),
+        (&[(1, false)], Ended),
+        (&[(0, false)], Awaited),
+        (&[(SPLIT_NAMES, false)], Awaited),
+        (&[(SPLIT_NAMES, false), (3, false)], Ended),
+        (&[(0, true)], Announced),
+        (&[(0, true), (SPLIT_NAMES, true)], Announced),
+        (&[(0, true), (SPLIT_NAMES, false)], Ended),
+    ];
+    for (messages, expected) in cases {
+        let reached = messages.iter().fold(Awaited, |statement, (names, more)| {
+            statement.after(*names, *more)
+        });
+        assert_eq!(reached, expected, "{messages:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_owes_an_answer_is_shown_and_at_last_let_go() {
+    let mut client = Client::greeted().await;
+    client.ask("a.test").await;
+    let _unit = client.unit().await;
+    tokio::time::sleep(ALARM_AFTER).await;
+    assert!(client.beat().oldest >= ALARM_AFTER);
+    let status = client.hear().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_thaws_in_time_goes_on() {
+    let mut client = Client::greeted().await;
+    client.ask("a.test").await;
+    let unit = client.unit().await;
+    tokio::time::sleep(ALARM_AFTER * 2).await;
+    client
+        .say(Up::Ack(turnpike_snapshot::proto::Ack { unit: unit.number }))
+        .await;
+    tokio::time::sleep(GIVE_UP_AFTER).await;
+    assert_eq!(client.beat().unacknowledged, 0);
+    client.set("a.test");
+    assert_eq!(
+        client.unit().await.changes.last().unwrap().name,
+        "domain/a.test"
+    );
 }

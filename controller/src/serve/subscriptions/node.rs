@@ -43,8 +43,13 @@ pub(super) enum Held {
 
 /// Why a client does not have the newest.
 pub(super) enum Problem {
-    Refused { version: Version, message: String },
+    Refused {
+        version: Version,
+        message: String,
+    },
     TooOld(Vec<String>),
+    /// Its withdrawal is kept back.
+    Withheld,
 }
 
 impl Node {
@@ -111,6 +116,7 @@ impl Node {
     pub(super) fn report(&self) -> Report {
         let standing = match (&self.problem, &self.settled) {
             _ if !self.sent.is_empty() => Standing::Lagging,
+            (Some(Problem::Withheld), _) => Standing::Lagging,
             (Some(Problem::Refused { message, .. }), _) => Standing::Refused(message.clone()),
             (Some(Problem::TooOld(features)), _) => Standing::TooOld(features.clone()),
             (None, Some(Held::Present { .. })) => Standing::Current,

@@ -39,6 +39,10 @@ impl Wildcards {
         self.deciding.contains_key(wildcard)
     }
 
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<Name>> {
+        self.deciding.keys()
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.deciding.is_empty()

@@ -17,7 +17,7 @@ use super::{BoxIo, Connector, Controllers};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A stream is quiet for hours; a peer that vanished without a word is found
 /// within these two together.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One controller.

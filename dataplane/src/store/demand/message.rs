@@ -51,7 +51,8 @@ pub(super) fn fleet_keys(welcome: Welcome) -> Vec<FleetKey> {
 }
 
 /// States what is held. Where one message does not hold it all, dependencies go
-/// first: a controller that met a domain before them would send them again.
+/// first: a controller that met a domain before them would send them again. All but
+/// the last say that more follows.
 pub(super) fn restate(restated: Restated) -> Vec<ClientMessage> {
     let Restated {
         names,
@@ -76,7 +77,17 @@ pub(super) fn restate(restated: Restated) -> Vec<ClientMessage> {
     let names = names
         .chunks(MAX_NAMES)
         .map(|part| subscribe(part.into(), Vec::new()));
-    dependencies.chain(names).collect()
+    let mut messages: Vec<_> = dependencies.chain(names).collect();
+    if let Some((_, rest)) = messages.split_last_mut() {
+        rest.iter_mut().for_each(announce_more);
+    }
+    messages
+}
+
+fn announce_more(message: &mut ClientMessage) {
+    if let Some(Up::Subscribe(subscribe)) = &mut message.message {
+        subscribe.more = true;
+    }
 }
 
 pub(super) fn outgoing(outgoing: Outgoing) -> Vec<ClientMessage> {
@@ -176,6 +187,7 @@ fn subscribe(names: Vec<Held>, dependencies: Vec<Held>) -> ClientMessage {
     up(Up::Subscribe(Subscribe {
         names,
         dependencies,
+        more: false,
     }))
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::domain::{Authentication, Backend, Domain, Route, Rule};
 use turnpike_snapshot::name::ObjectName;
@@ -13,6 +14,7 @@ use turnpike_snapshot::{Name, Snapshot, Version};
 
 use crate::serve::hub::Hub;
 use crate::serve::subscriptions::Subscriptions;
+use crate::serve::subscriptions::guard::Guard;
 use crate::serve::subscriptions::wildcards::{covering, is_wildcard};
 use crate::serve::unit::{Change, Unit};
 use crate::serve::view::View;
@@ -229,9 +231,15 @@ impl Line {
         }
     }
 
+    /// Somebody accepts what the guard may be holding back.
+    pub(super) fn accept(&mut self) {
+        self.server.accept_mass_delete();
+    }
+
     /// The server makes one unit.
     pub(super) fn send(&mut self) {
-        if let Some(unit) = self.server.next_unit(&self.world) {
+        self.server.judge_mass_delete();
+        if let Some(unit) = self.server.next_unit(&self.world, Instant::now()) {
             self.sent.push(unit.clone());
             self.downward.push_back(unit);
         }
@@ -274,6 +282,7 @@ impl Line {
         self.publish();
         loop {
             self.end_statement();
+            self.server.judge_mass_delete();
             if !self.server.has_work() && self.upward.is_empty() && self.downward.is_empty() {
                 return;
             }
@@ -285,7 +294,8 @@ impl Line {
 }
 
 fn connect(hub: &Hub) -> Subscriptions {
-    Subscriptions::new(hub.join("model"), [FEATURE.to_owned()])
+    // One withdrawal passes unasked, so that small worlds meet the guard too.
+    Subscriptions::guarded(hub.join("model"), [FEATURE.to_owned()], Guard::new(1))
 }
 
 pub(super) fn host(host: &str) -> Name {

@@ -22,6 +22,7 @@ enum Action {
     Deliver,
     Reconnect,
     EndStatement,
+    Accept,
 }
 
 fn object(name: &str) -> ObjectName {
@@ -133,6 +134,7 @@ fn action() -> impl Strategy<Value = Action> {
         6 => Just(Action::Deliver),
         1 => Just(Action::Reconnect),
         1 => Just(Action::EndStatement),
+        1 => Just(Action::Accept),
     ]
 }
 
@@ -147,6 +149,7 @@ fn run(line: &mut Line, action: Action) {
         Action::Deliver => line.deliver(),
         Action::Reconnect => line.reconnect(),
         Action::EndStatement => line.end_statement(),
+        Action::Accept => line.accept(),
     }
 }
 
@@ -187,6 +190,8 @@ proptest! {
         }
         line.settle();
         heal(&mut line);
+        line.settle();
+        line.accept();
         line.settle();
         prop_assert_eq!(&line.client.held, &line.world.closure(&line.client.subscribed));
         assert_nothing_lags(&line);

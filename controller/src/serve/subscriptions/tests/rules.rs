@@ -250,3 +250,33 @@ fn a_client_that_never_acknowledges_is_told_no_more_after_a_while() {
     assert_eq!(line.sent.len(), super::super::UNACKNOWLEDGED_UNITS);
     assert!(!line.server.has_work());
 }
+
+#[test]
+fn a_client_that_comes_back_to_an_emptied_world_keeps_what_it_has() {
+    let mut line = loaded();
+    line.set(host("b.test"), Some(domain(1, &["p"])));
+    line.subscribe(host("b.test"));
+    line.settle();
+    let held = line.client.held.clone();
+    for name in [host("a.test"), host("b.test"), provider_name("p")] {
+        line.set(name, None);
+    }
+    line.reconnect();
+    line.settle();
+    assert_eq!(line.client.held, held);
+    assert_eq!(line.server.withheld(), 3);
+
+    // The rest goes on: what is asked for, and what comes back.
+    line.subscribe(host("c.test"));
+    line.set(host("a.test"), Some(domain(2, &[])));
+    line.settle();
+    assert_eq!(line.client.held[&host("c.test")], None);
+    assert_eq!(line.client.held[&host("a.test")], Some(domain(2, &[])));
+    assert_eq!(line.server.withheld(), 2);
+
+    line.accept();
+    line.settle();
+    assert_eq!(line.client.held[&host("b.test")], None);
+    assert!(!line.client.held.contains_key(&provider_name("p")));
+    assert_eq!(line.server.withheld(), 0);
+}

@@ -54,6 +54,11 @@ fn dependencies_are_stated_first_where_more_messages_are_needed() {
     });
     let sizes: Vec<_> = messages.iter().map(subscribed).collect();
     assert_eq!(sizes, [(0, 1), (MAX_NAMES, 0), (1, 0)]);
+    let more = messages.iter().map(|message| match &message.message {
+        Some(Up::Subscribe(subscribe)) => subscribe.more,
+        other => panic!("not a Subscribe: {other:?}"),
+    });
+    assert_eq!(more.collect::<Vec<_>>(), [true, true, false]);
 }
 
 #[test]
