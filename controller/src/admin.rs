@@ -1,4 +1,5 @@
-//! Health and metrics, on a port of their own: `/livez`, `/readyz`, `/metrics`.
+//! Health, metrics and debugging, on a port of their own: `/livez`, `/readyz`,
+//! `/metrics`, `/debug/index`, and `POST /accept-mass-delete`.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -22,6 +23,8 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 /// Source: OpenMetrics 1.0, "Protocol negotiation".
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const INDEX: &str = "/debug/index";
 const ACCEPT: &str = "/accept-mass-delete";
 /// Probes and scrapes send small heads at once.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,6 +38,9 @@ pub trait Health: Send + Sync + 'static {
 
     /// Gives the OpenMetrics text.
     fn metrics(&self) -> Result<String, fmt::Error>;
+
+    /// Gives the JSON of `/debug/index`, or what is wrong with the query. May take a while.
+    fn index(&self, query: &str) -> Result<String, String>;
 
     /// Lets withheld mass deletions through.
     fn accept_mass_delete(&self);
@@ -86,8 +92,8 @@ impl Admin {
 
 async fn serve(stream: TcpStream, health: Arc<dyn Health>) {
     let service = service_fn(move |request| {
-        let response = answer(&*health, &request);
-        async move { Ok::<_, Infallible>(response) }
+        let health = health.clone();
+        async move { Ok::<_, Infallible>(respond_to(health, &request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -96,6 +102,19 @@ async fn serve(stream: TcpStream, health: Arc<dyn Health>) {
         .await;
     if let Err(error) = served {
         debug!(%error, "admin connection ended with an error");
+    }
+}
+
+async fn respond_to<B>(health: Arc<dyn Health>, request: &Request<B>) -> Response<Full<Bytes>> {
+    if request.uri().path() != INDEX || request.method() != Method::GET {
+        return answer(&*health, request);
+    }
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    // It may compile tens of thousands of names.
+    match tokio::task::spawn_blocking(move || health.index(&query)).await {
+        Ok(Ok(json)) => respond(StatusCode::OK, json, JSON),
+        Ok(Err(fault)) => text(StatusCode::BAD_REQUEST, format!("{fault}\n")),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
 
@@ -123,7 +142,10 @@ fn answer<B>(health: &dyn Health, request: &Request<B>) -> Response<Full<Bytes>>
             Ok(metrics) => respond(StatusCode::OK, metrics, OPEN_METRICS),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         },
-        _ => text(StatusCode::NOT_FOUND, "try /livez, /readyz or /metrics\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "try /livez, /readyz, /metrics or /debug/index\n",
+        ),
     }
 }
 
@@ -153,6 +175,13 @@ mod tests {
             Ok("# EOF\n".into())
         }
 
+        fn index(&self, query: &str) -> Result<String, String> {
+            match query {
+                "" => Ok("{}".into()),
+                query => Err(format!("{query}?")),
+            }
+        }
+
         fn accept_mass_delete(&self) {}
     }
 
@@ -176,6 +205,16 @@ mod tests {
         assert_eq!(status(&health, "/"), 404);
         let request = Request::post("/metrics").body(()).unwrap();
         assert_eq!(answer(&health, &request).status(), 405);
+    }
+
+    #[tokio::test]
+    async fn the_index_is_answered_or_the_query_faulted() {
+        let health = Arc::new(Known(Ok(())));
+        for (uri, code) in [("/debug/index", 200), ("/debug/index?x", 400)] {
+            let request = Request::get(uri).body(()).unwrap();
+            let response = respond_to(health.clone(), &request).await;
+            assert_eq!(response.status().as_u16(), code, "{uri}");
+        }
     }
 
     #[test]

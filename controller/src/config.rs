@@ -49,6 +49,11 @@ pub struct Flags {
     #[arg(long, env = "TURNPIKE_INSECURE_SNAPSHOTS")]
     pub insecure_snapshots: bool,
 
+    /// Where other replicas of this controller reach --listen; they report to the one
+    /// that writes status [default: --listen]
+    #[arg(long, env = "TURNPIKE_ADVERTISE", value_name = "ADDR")]
+    pub advertise: Option<String>,
+
     /// Where /livez, /readyz and /metrics are answered
     #[arg(
         long,
@@ -92,6 +97,8 @@ pub struct Config {
     pub source: Source,
     /// Where data planes connect; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where other replicas reach that; `None`: at the same address.
+    pub advertise: Option<String>,
     /// Where health and metrics are answered; port 0 takes a free one.
     pub admin: SocketAddr,
     /// The namespace whose objects may select other namespaces.
@@ -119,6 +126,8 @@ pub enum Mistake {
          protected yet; listen on 127.0.0.1, or add --insecure-snapshots if the network is"
     )]
     Exposed(SocketAddr),
+    #[error("--advertise {0} is not HOST:PORT")]
+    NoAddress(String),
     #[error("-f {0} is not a directory")]
     NoDirectory(PathBuf),
     #[error("--kubeconfig {0} is not a file")]
@@ -130,6 +139,9 @@ impl Flags {
     pub fn into_config(self) -> Result<Config, Mistake> {
         if !self.listen.ip().is_loopback() && !self.insecure_snapshots {
             return Err(Mistake::Exposed(self.listen));
+        }
+        if let Some(advertise) = self.advertise.as_ref().filter(|text| !is_address(text)) {
+            return Err(Mistake::NoAddress(advertise.clone()));
         }
         let source = match (self.files, self.kubeconfig) {
             (Some(directory), _) if !directory.is_dir() => {
@@ -147,11 +159,21 @@ impl Flags {
             source,
             hostname_policy,
             listen: self.listen,
+            advertise: self.advertise,
             admin: self.admin,
             platform_namespace: self.platform_namespace,
             accept_mass_delete: self.accept_mass_delete,
         })
     }
+}
+
+/// Whether others could dial it: a host, which may be a name, and a port.
+fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| {
+        let is_host = !host.is_empty() && !host.contains(['@', '/', ' ']);
+        is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 #[cfg(test)]
@@ -177,6 +199,22 @@ mod tests {
         assert_eq!(mistake, Mistake::Exposed(([0, 0, 0, 0], 18000).into()));
         assert!(config(&[&exposed[..], &["--insecure-snapshots"]].concat()).is_ok());
         assert!(config(&["--listen", "[::1]:18000"]).is_ok());
+    }
+
+    #[test]
+    fn replicas_are_told_an_address_that_can_be_dialled() {
+        for address in [
+            "10.0.0.7:18000",
+            "controller-0.turnpike.svc:18000",
+            "[::1]:1",
+        ] {
+            let config = config(&["--advertise", address]).unwrap();
+            assert_eq!(config.advertise.as_deref(), Some(address));
+        }
+        for address in ["10.0.0.7", ":18000", "a@b:1", "http://a:1/", "a:0"] {
+            let mistake = config(&["--advertise", address]).unwrap_err();
+            assert_eq!(mistake, Mistake::NoAddress(address.into()));
+        }
     }
 
     #[test]

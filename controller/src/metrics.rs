@@ -27,6 +27,8 @@ pub struct Metrics {
     data_planes_lagging: Gauge,
     oldest_unacknowledged: Gauge<f64, AtomicU64>,
     withheld_withdrawals: Gauge,
+    leads: Gauge,
+    replicas_reporting: Gauge,
     names_held: Gauge,
     synced: Gauge,
     objects: Family<ObjectLabels, Gauge>,
@@ -55,6 +57,10 @@ pub struct Census {
     pub oldest_unacknowledged: Duration,
     /// Withdrawals that the guard against mass deletion keeps back.
     pub withheld_withdrawals: usize,
+    /// Whether this replica writes status.
+    pub leads: bool,
+    /// Other replicas that report to this one.
+    pub replicas_reporting: usize,
     /// Names held, over all data planes.
     pub names_held: usize,
     /// Whether every kind has been listed once.
@@ -113,6 +119,12 @@ impl Metrics {
             "withheld_withdrawals",
             "Withdrawals kept back as a mass deletion that nobody accepted",
         );
+        let leads = gauge(&mut registry, "leads", "1 where status is written");
+        let replicas_reporting = gauge(
+            &mut registry,
+            "replicas_reporting",
+            "Other replicas that report their data planes to this one",
+        );
         let names_held = gauge(
             &mut registry,
             "names_held",
@@ -130,6 +142,8 @@ impl Metrics {
             data_planes_lagging,
             oldest_unacknowledged,
             withheld_withdrawals,
+            leads,
+            replicas_reporting,
             names_held,
             synced,
             objects,
@@ -145,6 +159,9 @@ impl Metrics {
             .set(census.oldest_unacknowledged.as_secs_f64());
         self.withheld_withdrawals
             .set(count(census.withheld_withdrawals));
+        self.leads.set(i64::from(census.leads));
+        self.replicas_reporting
+            .set(count(census.replicas_reporting));
         self.names_held.set(count(census.names_held));
         self.synced.set(i64::from(census.is_synced));
         raise(&self.status_writes, census.status_writes);

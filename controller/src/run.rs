@@ -24,14 +24,17 @@ use turnpike_snapshot::credential::FleetKey;
 use crate::admin::{Admin, Health};
 use crate::config::{Config, Source};
 use crate::connect::connect;
+use crate::debug;
 use crate::fleet_key;
 use crate::index::Index;
+use crate::lease::{self, Leadership};
 use crate::metrics::{Census, Metrics};
+use crate::peers::{Board, reporter, service};
 use crate::serve::grpc::{self, Dialer, Pipes};
 use crate::serve::{Acceptance, Context, Hub, View};
 use crate::source::Event;
 use crate::source::directory::Directory;
-use crate::status::writer::{self, Writes};
+use crate::status::writer::{self, Replicas, Writes};
 use crate::status::{GRACE, announcer};
 use crate::world::World;
 
@@ -53,12 +56,23 @@ struct State {
     metrics: Metrics,
     writes: Arc<Writes>,
     acceptance: Acceptance,
+    /// As another replica finds it; empty where there is none.
+    leadership: watch::Sender<Leadership>,
+    board: Board,
 }
 
 /// Where resources come from, ready to be read.
 enum Origin {
-    Cluster(Client),
+    Cluster(Client, Standing),
     Files(Directory),
+}
+
+/// What a replica needs to lead others, or to follow.
+struct Standing {
+    /// Where the Lease is.
+    namespace: String,
+    /// Who this is, and where it is reached.
+    identity: String,
 }
 
 /// Where data planes come in.
@@ -86,7 +100,12 @@ impl Controller {
         let address = snapshots
             .local_addr()
             .context("reading the bound address")?;
-        let (origin, index) = open(&config.source, &config.platform_namespace).await?;
+        let advertised = config.advertise.unwrap_or_else(|| address.to_string());
+        let standing = Standing {
+            namespace: config.platform_namespace.clone(),
+            identity: lease::identity(&advertised),
+        };
+        let (origin, index) = open(&config.source, standing).await?;
         let index = index.with_hostname_policy(config.hostname_policy);
         Ok(Self {
             state: State::new(index, config.accept_mass_delete),
@@ -160,8 +179,13 @@ impl Controller {
             metrics: state.metrics.serving.clone(),
             shutdown: stop.clone(),
         };
+        let peers = service::Context {
+            board: state.board.clone(),
+            leadership: state.leadership.subscribe(),
+            shutdown: stop.clone(),
+        };
         let ended = tokio::select! {
-            served = door.serve(context, state.world.synced()) => {
+            served = door.serve(context, peers, state.world.synced()) => {
                 served.context("serving snapshots")
             }
             failed = parts.watch() => Err(failed),
@@ -179,6 +203,8 @@ impl State {
             metrics: Metrics::new(),
             writes: Arc::default(),
             acceptance: Acceptance::new(accepts_mass_delete),
+            leadership: watch::Sender::new(Leadership::default()),
+            board: Board::default(),
         }
     }
 
@@ -190,6 +216,8 @@ impl State {
         Census {
             data_planes_lagging: beats().filter(|beat| beat.oldest >= GRACE).count(),
             oldest_unacknowledged: beats().map(|beat| beat.oldest).max().unwrap_or_default(),
+            leads: self.leadership.borrow().is_leader(Instant::now()),
+            replicas_reporting: self.board.len(),
             withheld_withdrawals: beats().map(|beat| beat.withheld).sum(),
             data_planes: hub.connected(),
             names_held: hub.names_held(),
@@ -218,6 +246,12 @@ impl Health for Answering {
         self.0.metrics.encode(&self.0.census())
     }
 
+    fn index(&self, query: &str) -> Result<String, String> {
+        let query = debug::Query::parse(query)?;
+        let leadership = self.0.leadership.borrow().clone();
+        Ok(debug::page(&self.0.world, &leadership, query, Instant::now()).to_string())
+    }
+
     fn accept_mass_delete(&self) {
         self.0.acceptance.accept(Instant::now());
     }
@@ -229,10 +263,11 @@ impl Door {
     async fn serve(
         self,
         context: Context,
+        peers: service::Context,
         mut synced: watch::Receiver<bool>,
     ) -> Result<(), tonic::transport::Error> {
         match self {
-            Door::Tcp(listener, _) => grpc::serve_tcp(listener, context).await,
+            Door::Tcp(listener, _) => grpc::serve_tcp(listener, context, Some(peers)).await,
             Door::Pipes(pipes) => {
                 let synced = synced.wait_for(|is_synced| *is_synced);
                 drop(context.shutdown.run_until_cancelled(synced).await);
@@ -279,12 +314,32 @@ impl Parts {
                 self.spawn("directory", ended(reading));
                 self.spawn("announcer", announcer::run(state.world.clone(), stop));
             }
-            Origin::Cluster(client) => {
+            Origin::Cluster(client, standing) => {
                 let watches = crate::source::kube::spawn(&client, &events, &stop);
                 self.spawn("watches", all_ended(watches));
                 let world = state.world.clone();
-                let writing = writer::spawn(world, client, state.writes.clone(), stop);
+                let replicas = Replicas {
+                    leadership: state.leadership.subscribe(),
+                    board: state.board.clone(),
+                };
+                let writes = state.writes.clone();
+                let writing = writer::spawn(
+                    world.clone(),
+                    client.clone(),
+                    writes,
+                    replicas,
+                    stop.clone(),
+                );
                 self.spawn("status writer", ended(writing));
+                let Standing {
+                    namespace,
+                    identity,
+                } = standing;
+                let (told, led) = (state.leadership.clone(), state.leadership.subscribe());
+                let reporting = reporter::run(world, led, identity.clone(), stop.clone());
+                self.spawn("reporter", reporting);
+                let competing = lease::run(client, namespace, identity, told, stop);
+                self.spawn("lease", competing);
             }
         }
         Ok(())
@@ -328,7 +383,8 @@ async fn all_ended(mut tasks: JoinSet<()>) {
     }
 }
 
-async fn open(source: &Source, platform_namespace: &str) -> anyhow::Result<(Origin, Index)> {
+async fn open(source: &Source, standing: Standing) -> anyhow::Result<(Origin, Index)> {
+    let platform_namespace = &standing.namespace;
     match source {
         Source::Files(directory) => open_files(directory, platform_namespace),
         Source::Cluster { kubeconfig } => {
@@ -339,7 +395,7 @@ async fn open(source: &Source, platform_namespace: &str) -> anyhow::Result<(Orig
             let ids: Vec<&str> = keys.iter().map(FleetKey::id).collect();
             info!(?ids, "fleet keys");
             let index = Index::new(keys.clone(), platform_namespace);
-            Ok((Origin::Cluster(client), index))
+            Ok((Origin::Cluster(client, standing), index))
         }
     }
 }

@@ -67,10 +67,10 @@ impl World {
             for event in events {
                 touched.merge(index.apply(event));
             }
+            // Under the lock: whoever reads the index sees what changed in it lag.
+            self.hub.publish(std::mem::take(&mut touched.names));
             index.is_synced()
         };
-        // Names first: whoever looks at a touched object then sees its names lag.
-        self.hub.publish(touched.names);
         self.touch(touched.objects);
         self.synced
             .send_if_modified(|synced| std::mem::replace(synced, is_synced) != is_synced);
@@ -91,6 +91,11 @@ impl World {
         let all = self.read(|index| index.keys_with_status().collect::<BTreeSet<_>>());
         self.touched.lock().get_or_insert_default().extend(all);
         self.wake.notify_one();
+    }
+
+    /// Collects no more.
+    pub fn ignore_touched(&self) {
+        *self.touched.lock() = None;
     }
 
     /// Waits for touched objects and takes all there are. Safe to cancel.

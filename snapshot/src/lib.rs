@@ -30,7 +30,7 @@ pub use version::Version;
 /// snapshot needs is named by its features instead ([`Snapshot::features`]).
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// The generated gRPC protocol of `proto/snapshot.proto`.
+/// The generated gRPC protocol of `proto/`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod proto {
     tonic::include_proto!("turnpike.snapshot.v1");

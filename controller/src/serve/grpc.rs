@@ -12,9 +12,11 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::transport::{Error, Server};
 use tonic::{Request, Response, Status, Streaming};
+use turnpike_snapshot::proto::replicas_server::ReplicasServer;
 use turnpike_snapshot::proto::snapshots_server::{Snapshots, SnapshotsServer};
 use turnpike_snapshot::proto::{ClientMessage, ServerMessage};
 
+use crate::peers::service;
 use crate::serve::stream::{self, Context};
 
 /// A data plane that vanished without a word is found within these two together.
@@ -37,18 +39,20 @@ const PARTING_TIME: Duration = Duration::from_secs(5);
 /// Dials that wait for the server; more of them wait in turn.
 const PIPE_BACKLOG: usize = 4;
 
-/// Serves streams on a socket until shutdown, then lets them end.
-pub async fn serve_tcp(listener: TcpListener, context: Context) -> Result<(), Error> {
-    serve(
-        TcpIncoming::from(listener).with_nodelay(Some(true)),
-        context,
-    )
-    .await
+/// Serves streams on a socket until shutdown, then lets them end; those of other
+/// replicas too, where there may be some.
+pub async fn serve_tcp(
+    listener: TcpListener,
+    context: Context,
+    peers: Option<service::Context>,
+) -> Result<(), Error> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    serve(incoming, context, peers).await
 }
 
 /// Serves streams over pipes until shutdown, then lets them end.
 pub async fn serve_pipes(pipes: Pipes, context: Context) -> Result<(), Error> {
-    serve(ReceiverStream::new(pipes.incoming), context).await
+    serve(ReceiverStream::new(pipes.incoming), context, None).await
 }
 
 /// Makes connections to a server of this process; cheap to clone.
@@ -82,6 +86,7 @@ impl Dialer {
 async fn serve<IO>(
     incoming: impl Stream<Item = io::Result<IO>>,
     context: Context,
+    peers: Option<service::Context>,
 ) -> Result<(), Error>
 where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
@@ -95,10 +100,17 @@ where
     let service = SnapshotsServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let peers = peers.map(|context| {
+        ReplicasServer::new(service::Service {
+            context,
+            streams: streams.clone(),
+        })
+    });
     let serving = Server::builder()
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .add_service(service)
+        .add_optional_service(peers)
         .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     let parting = async {
         shutdown.cancelled().await;

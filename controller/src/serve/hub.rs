@@ -74,6 +74,8 @@ pub struct Standpoint {
 /// Tells the names whose [`Delivery`] may have changed.
 pub struct News {
     shared: Arc<Shared>,
+    wake: Arc<Notify>,
+    id: u64,
 }
 
 /// One stream's place at the hub; leaving it forgets the stream.
@@ -105,7 +107,6 @@ pub(crate) enum Urgency {
 struct Shared {
     state: Mutex<State>,
     connected: watch::Sender<usize>,
-    news: Notify,
 }
 
 #[derive(Default)]
@@ -114,9 +115,16 @@ struct State {
     names: HashMap<Arc<Name>, Vec<Mark>>,
     streams: HashMap<u64, Stream>,
     next_id: u64,
-    /// `None` until somebody listens, so that nothing is collected for nobody.
+    /// One or two; nothing is collected for nobody.
+    listeners: Vec<Listener>,
+}
+
+/// Whom news are collected for.
+struct Listener {
+    id: u64,
     /// Bounded by the names that are watched.
-    news: Option<HashSet<Arc<Name>>>,
+    names: HashSet<Arc<Name>>,
+    wake: Arc<Notify>,
 }
 
 /// One stream's interest in one name.
@@ -160,7 +168,6 @@ impl Hub {
             shared: Arc::new(Shared {
                 state: Mutex::default(),
                 connected: watch::Sender::new(0),
-                news: Notify::new(),
             }),
         }
     }
@@ -224,12 +231,32 @@ impl Hub {
             .collect()
     }
 
-    /// Starts to collect the names whose delivery changes. One listener: two would share.
+    /// Starts to collect the names whose delivery changes, until the news are dropped.
     pub fn news(&self) -> News {
-        self.shared.state.lock().news.get_or_insert_default();
+        let wake = Arc::new(Notify::new());
+        let mut state = self.shared.state.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        state.listeners.push(Listener {
+            id,
+            names: HashSet::new(),
+            wake: wake.clone(),
+        });
         News {
             shared: self.shared.clone(),
+            wake,
+            id,
         }
+    }
+
+    /// Gives the names that some data plane refuses or is too old for. Walks all names.
+    pub fn suspects(&self) -> BTreeSet<Name> {
+        let state = self.shared.state.lock();
+        let names = state.names.iter();
+        names
+            .filter(|(_, marks)| marks.iter().any(Mark::is_suspect))
+            .map(|(name, _)| (**name).clone())
+            .collect()
     }
 
     #[cfg(test)]
@@ -275,16 +302,25 @@ impl News {
                 return taken;
             }
             // A change since `take` has left a permit here.
-            self.shared.news.notified().await;
+            self.wake.notified().await;
         }
     }
 
     /// Takes all there are now.
     pub fn take(&mut self) -> BTreeSet<Name> {
         let mut state = self.shared.state.lock();
-        let taken = std::mem::take(state.news.get_or_insert_default());
+        let own = state.listeners.iter_mut().find(|own| own.id == self.id);
+        let taken = own.map(|own| std::mem::take(&mut own.names));
         drop(state);
+        let taken = taken.unwrap_or_default();
         taken.into_iter().map(|name| (*name).clone()).collect()
+    }
+}
+
+impl Drop for News {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.listeners.retain(|listener| listener.id != self.id);
     }
 }
 
@@ -311,7 +347,6 @@ impl Seat {
     /// Hears of the name no more.
     pub(crate) fn unwatch(&self, name: &Name) {
         self.shared.state.lock().unwatch(self.id, name);
-        self.shared.news.notify_one();
     }
 
     /// Gives the place up, of which these are the names: cheaper than finding them.
@@ -369,8 +404,6 @@ impl Seat {
         for name in in_hand {
             state.tell(&name);
         }
-        drop(state);
-        self.shared.news.notify_one();
     }
 
     /// Says how far this data plane has got with a name.
@@ -383,8 +416,6 @@ impl Seat {
         };
         if state.change(self.id, name, change) == Some(true) {
             state.tell(name);
-            drop(state);
-            self.shared.news.notify_one();
         }
     }
 }
@@ -394,8 +425,6 @@ impl Drop for Seat {
         let mut state = self.shared.state.lock();
         state.leave(self.id);
         self.shared.connected.send_replace(state.streams.len());
-        drop(state);
-        self.shared.news.notify_one();
     }
 }
 
@@ -491,12 +520,14 @@ impl State {
         if stream.is_none_or(|stream| stream.tally.watched == 0) {
             return;
         }
-        let Self { names, news, .. } = self;
+        let Self {
+            names, listeners, ..
+        } = self;
         names.retain(|name, marks| {
             if let Ok(at) = find(marks, id) {
                 marks.remove(at);
-                if let Some(news) = news {
-                    news.insert(name.clone());
+                for listener in listeners.iter_mut() {
+                    listener.tell(name);
                 }
             }
             !marks.is_empty()
@@ -540,11 +571,23 @@ impl State {
     }
 
     fn tell(&mut self, name: &Name) {
-        if let Some(news) = &mut self.news {
-            match self.names.get_key_value(name) {
-                Some((name, _)) => news.insert(name.clone()),
-                None => news.insert(Arc::new(name.clone())),
-            };
+        if self.listeners.is_empty() {
+            return;
+        }
+        let name = match self.names.get_key_value(name) {
+            Some((name, _)) => name.clone(),
+            None => Arc::new(name.clone()),
+        };
+        for listener in &mut self.listeners {
+            listener.tell(&name);
+        }
+    }
+}
+
+impl Listener {
+    fn tell(&mut self, name: &Arc<Name>) {
+        if self.names.insert(name.clone()) && self.names.len() == 1 {
+            self.wake.notify_one();
         }
     }
 }
@@ -552,6 +595,13 @@ impl State {
 impl Mark {
     fn is_held(&self) -> bool {
         self.report != Report::Watched
+    }
+
+    fn is_suspect(&self) -> bool {
+        matches!(
+            self.report,
+            Report::Holds(Standing::Refused(_) | Standing::TooOld(_))
+        )
     }
 
     fn is_lagging(&self) -> bool {

@@ -21,7 +21,8 @@ use turnpike_snapshot::{Name, Snapshot, Version, proto};
 
 use self::guard::{Guard, HARMLESS, Judgement, Role};
 use self::node::{Held, Node, Problem};
-use self::wildcards::{Wildcards, covering, is_wildcard};
+pub(crate) use self::wildcards::covering;
+use self::wildcards::{Wildcards, is_wildcard};
 use crate::serve::hub::{Seat, Urgency};
 use crate::serve::unit::{Change, Unit};
 use crate::serve::view::View;

@@ -19,9 +19,45 @@ pub(crate) struct Agenda {
     ready: BTreeSet<ObjectKey>,
     /// Until when acknowledgements are waited for.
     grace: HashMap<ObjectKey, Instant>,
-    /// Look again at this time.
-    later: HashMap<ObjectKey, Instant>,
+    later: Later,
     failures: HashMap<ObjectKey, u32>,
+    /// The API server wants to be left alone until then.
+    throttled: Option<Instant>,
+}
+
+/// What to look at again, and when; each object once.
+#[derive(Default)]
+struct Later {
+    times: HashMap<ObjectKey, Instant>,
+    queue: BTreeSet<(Instant, ObjectKey)>,
+}
+
+impl Later {
+    fn insert(&mut self, object: ObjectKey, at: Instant) {
+        if let Some(before) = self.times.insert(object.clone(), at) {
+            self.queue.remove(&(before, object.clone()));
+        }
+        self.queue.insert((at, object));
+    }
+
+    fn remove(&mut self, object: &ObjectKey) {
+        if let Some(at) = self.times.remove(object) {
+            self.queue.remove(&(at, object.clone()));
+        }
+    }
+
+    fn first(&self) -> Option<Instant> {
+        self.queue.first().map(|(at, _)| *at)
+    }
+
+    fn pop_due(&mut self, now: Instant) -> Option<ObjectKey> {
+        if self.first()? > now {
+            return None;
+        }
+        let (_, object) = self.queue.pop_first()?;
+        self.times.remove(&object);
+        Some(object)
+    }
 }
 
 impl Agenda {
@@ -42,14 +78,10 @@ impl Agenda {
 
     /// Takes at most so many objects to look at now.
     pub(crate) fn take(&mut self, count: usize, now: Instant) -> Vec<ObjectKey> {
-        let due: Vec<ObjectKey> = self
-            .later
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(object, _)| object.clone())
-            .collect();
-        for object in due {
-            self.later.remove(&object);
+        if self.is_throttled(now) {
+            return Vec::new();
+        }
+        while let Some(object) = self.later.pop_due(now) {
             self.ready.insert(object);
         }
         let mut taken = Vec::new();
@@ -61,14 +93,17 @@ impl Agenda {
         taken
     }
 
-    /// Whether [`Agenda::take`] would give something at once.
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
+    /// When [`Agenda::take`] has something to give if nothing happens before; may be past.
+    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+        let next = match self.ready.is_empty() {
+            true => self.later.first()?,
+            false => now,
+        };
+        Some(next.max(self.throttled.unwrap_or(now)))
     }
 
-    /// When to look again if nothing happens before.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.later.values().min().copied()
+    fn is_throttled(&self, now: Instant) -> bool {
+        self.throttled.is_some_and(|until| now < until)
     }
 
     /// A data plane lags: `true` if the object shall wait; its time of grace runs from the first call.
@@ -90,6 +125,12 @@ impl Agenda {
     /// Data planes lag no more.
     pub(crate) fn arrived(&mut self, object: &ObjectKey) {
         self.grace.remove(object);
+    }
+
+    /// The API server asks for a pause: nothing is looked at before it is over.
+    pub(crate) fn throttled(&mut self, pause: Duration, now: Instant) {
+        let until = now + pause.min(MAX_PAUSE);
+        self.throttled = self.throttled.max(Some(until));
     }
 
     /// A write failed: look again after a pause that grows.
@@ -119,7 +160,7 @@ mod tests {
         agenda.touched([route("a")], start);
         assert_eq!(agenda.take(8, start), [route("a")]);
         assert!(agenda.wait(&route("a"), start));
-        assert_eq!(agenda.next(), Some(start + GRACE));
+        assert_eq!(agenda.next(start), Some(start + GRACE));
         assert!(agenda.take(8, start).is_empty());
         assert_eq!(agenda.take(8, start + GRACE), [route("a")]);
         assert!(!agenda.wait(&route("a"), start + GRACE));
@@ -152,11 +193,11 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..7 {
             agenda.failed(route("a"), start);
-            pauses.push(agenda.next().map(|at| (at - start).as_secs()));
+            pauses.push(agenda.next(start).map(|at| (at - start).as_secs()));
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30].map(Some));
         agenda.settled(&route("a"));
-        assert_eq!(agenda.next(), None);
+        assert_eq!(agenda.next(start), None);
     }
 
     #[test]
@@ -165,6 +206,35 @@ mod tests {
         let mut agenda = Agenda::default();
         agenda.touched([route("a"), route("b"), route("c")], now);
         assert_eq!(agenda.take(2, now), [route("a"), route("b")]);
-        assert!(agenda.is_ready());
+        assert_eq!(agenda.next(now), Some(now));
+    }
+
+    #[test]
+    fn an_api_server_that_asks_for_a_pause_is_left_alone() {
+        let start = Instant::now();
+        let pause = Duration::from_secs(5);
+        let mut agenda = Agenda::default();
+        agenda.touched([route("a")], start);
+        agenda.throttled(pause, start);
+        agenda.throttled(pause / 2, start);
+        assert_eq!(agenda.next(start), Some(start + pause));
+        assert!(agenda.take(8, start + pause / 2).is_empty());
+        assert_eq!(agenda.take(8, start + pause), [route("a")]);
+    }
+
+    #[test]
+    fn an_object_is_looked_at_once_at_the_latest_time_said() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut later = Later::default();
+        later.insert(route("a"), start + 2 * second);
+        later.insert(route("b"), start + second);
+        later.insert(route("a"), start);
+        assert_eq!(later.first(), Some(start));
+        assert_eq!(later.pop_due(start), Some(route("a")));
+        assert_eq!(later.pop_due(start), None);
+        later.remove(&route("b"));
+        assert_eq!(later.pop_due(start + 9 * second), None);
+        assert!(later.queue.is_empty() && later.times.is_empty());
     }
 }

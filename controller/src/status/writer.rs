@@ -6,6 +6,9 @@
 //! news of names   ├→ agenda → judge → status ≠ stored? → patch
 //! data planes     ┘     ↑ data planes lag (≤ 2 s), a write failed
 //! ```
+//! Only while this replica leads. Data planes of other replicas count as its own do,
+//! once these have answered for the very versions that are judged; they are asked
+//! only about what is not known to be well.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,16 +20,19 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use turnpike_crds::{AIProvider, AIRoute, Consumer, Status, TokenQuota};
-use turnpike_snapshot::Name;
+use turnpike_snapshot::{Name, Version};
 
 use crate::compile;
 use crate::index::Index;
-use crate::serve::Hub;
+use crate::lease::Leadership;
+use crate::peers::Board;
+use crate::serve::{Delivery, Hub};
 use crate::source::{Kind, ObjectKey};
 use crate::status::agenda::Agenda;
 use crate::status::conditions;
@@ -37,6 +43,9 @@ use crate::world::World;
 const FIELD_MANAGER: &str = "turnpike";
 /// Writes at a time: enough to keep an API server busy, too few to drown it.
 const MAX_WRITES: usize = 16;
+/// For the other replicas to find a new leader; without their reports it would tell
+/// that no data plane is connected.
+const SUCCESSION: Duration = Duration::from_millis(1_500);
 /// Objects that are looked at before news is heard again.
 const MAX_BATCH: usize = 64;
 
@@ -59,29 +68,44 @@ impl Writes {
     }
 }
 
-/// Starts to write statuses once the index is synced, until shutdown.
+/// Starts to write statuses once the index is synced, while this replica leads, until
+/// shutdown.
 pub fn spawn(
     world: Arc<World>,
     client: Client,
     writes: Arc<Writes>,
+    replicas: Replicas,
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
     let writer = Writer {
         world,
         client,
         writes,
+        replicas,
         agenda: Agenda::default(),
+        had_data_planes: false,
     };
     tokio::spawn(async move {
         shutdown.run_until_cancelled(writer.run()).await;
     })
 }
 
+/// What the writer has to do with other replicas.
+pub struct Replicas {
+    /// Whether to write.
+    pub leadership: watch::Receiver<Leadership>,
+    /// What the others report.
+    pub board: Board,
+}
+
 struct Writer {
     world: Arc<World>,
     client: Client,
     writes: Arc<Writes>,
+    replicas: Replicas,
     agenda: Agenda,
+    /// Whether any data plane was connected when last looked.
+    had_data_planes: bool,
 }
 
 /// A status that is to be written.
@@ -97,7 +121,8 @@ enum Outcome {
     Written(Status),
     /// The object is gone, or another of its name is there; events tell the rest.
     Gone,
-    Failed,
+    /// With the pause that the API server asks for, if it does.
+    Failed(Option<Duration>),
 }
 
 impl Writer {
@@ -106,27 +131,60 @@ impl Writer {
         if synced.wait_for(|is_synced| *is_synced).await.is_err() {
             return;
         }
+        loop {
+            let leadership = &mut self.replicas.leadership;
+            let leads = |leadership: &Leadership| leadership.is_leader(Instant::now());
+            let leading = leadership.wait_for(leads).await;
+            let Ok(is_succession) = leading.map(|leading| leading.is_succession) else {
+                return;
+            };
+            if is_succession {
+                tokio::time::sleep(SUCCESSION).await;
+            }
+            self.lead().await;
+            // A later term begins with what stands then.
+            self.agenda = Agenda::default();
+            self.world.ignore_touched();
+        }
+    }
+
+    /// Writes until another replica may.
+    async fn lead(&mut self) {
         let world = self.world.clone();
         let hub = world.hub().clone();
+        let board = self.replicas.board.clone();
         let mut news = hub.news();
         let mut connections = hub.connections();
+        let mut others = board.connections();
+        self.had_data_planes = self.connected() > 0;
         world.collect_touched();
-        loop {
-            let next = match self.agenda.is_ready() {
-                true => Some(Instant::now()),
-                false => self.agenda.next(),
-            };
+        while self.replicas.leadership.borrow().is_leader(Instant::now()) {
+            let next = self.agenda.next(Instant::now());
             tokio::select! {
                 biased;
+                changed = self.replicas.leadership.changed() => if changed.is_err() { return },
                 objects = world.next_touched() => self.agenda.touched(objects, Instant::now()),
                 names = news.next() => self.hear(&names),
-                Ok(()) = connections.changed() => {
-                    connections.borrow_and_update();
-                    self.agenda.heard(world.read(unprogrammed));
-                }
+                names = board.next_news() => self.hear(&names),
+                Ok(()) = connections.changed() => self.count(),
+                Ok(()) = others.changed() => self.count(),
                 () = until(next) => {}
             }
             self.look(&hub).await;
+        }
+    }
+
+    fn connected(&self) -> usize {
+        let others = self.replicas.board.connected();
+        self.world.hub().connected().saturating_add(others)
+    }
+
+    /// The first data plane may serve what none was known to; later ones tell of the
+    /// names that they hold.
+    fn count(&mut self) {
+        let has_data_planes = self.connected() > 0;
+        if std::mem::replace(&mut self.had_data_planes, has_data_planes) != has_data_planes {
+            self.agenda.heard(self.world.read(unprogrammed));
         }
     }
 
@@ -147,8 +205,9 @@ impl Writer {
             .filter_map(|object| self.draft(object, hub))
             .collect();
         let client = self.client.clone();
+        let leadership = self.replicas.leadership.clone();
         let mut outcomes = futures::stream::iter(drafts)
-            .map(|draft| write(client.clone(), draft))
+            .map(|draft| write(client.clone(), &leadership, draft))
             .buffer_unordered(MAX_WRITES);
         while let Some((object, outcome)) = outcomes.next().await {
             match outcome {
@@ -158,8 +217,11 @@ impl Writer {
                     self.agenda.settled(&object);
                 }
                 Outcome::Gone => self.agenda.settled(&object),
-                Outcome::Failed => {
+                Outcome::Failed(pause) => {
                     self.writes.failed.fetch_add(1, Ordering::Relaxed);
+                    if let Some(pause) = pause {
+                        self.agenda.throttled(pause, Instant::now());
+                    }
                     self.agenda.failed(object, Instant::now());
                 }
             }
@@ -171,21 +233,33 @@ impl Writer {
         let draft = self.world.read(|index| {
             let findings = compile::findings(index, &object)?;
             let names = findings.names.iter();
-            let deliveries: Vec<_> = names
+            let mut deliveries: Vec<_> = names
                 .map(|name| (name.clone(), hub.delivery(name)))
                 .collect();
-            let programmed = judge(hub.connected(), &deliveries);
             let (meta, before) = index.find_status(&object)?;
-            let status = conditions::status(
-                &findings,
-                &programmed,
-                meta.generation,
-                before.as_ref(),
-                Timestamp::now(),
-            );
-            let stands = before.as_ref() == Some(&status);
+            let status = |programmed: &Programmed| {
+                conditions::status(
+                    &findings,
+                    programmed,
+                    meta.generation,
+                    before.as_ref(),
+                    Timestamp::now(),
+                )
+            };
+            let board = &self.replicas.board;
+            let connected = self.connected();
+            let mut programmed = judge(connected, &deliveries);
+            let mut said = status(&programmed);
+            let stands = |said: &Status| before.as_ref() == Some(said);
+            let is_well = stands(&said) && is_programmed(before.as_ref());
+            if !board.is_empty() && (!is_well || board.is_suspect(&findings.names)) {
+                add_others(index, board, &mut deliveries);
+                programmed = judge(connected, &deliveries);
+                said = status(&programmed);
+            }
+            let stands = stands(&said);
             let uid = meta.uid.clone();
-            Some((programmed, stands, uid, status))
+            Some((programmed, stands, uid, said))
         });
         let Some((programmed, stands, uid, status)) = draft else {
             self.agenda.settled(&object);
@@ -211,15 +285,28 @@ impl Writer {
 
 /// Gives the objects that no data plane was known to serve: a new one may settle that.
 fn unprogrammed(index: &Index) -> Vec<ObjectKey> {
-    let is_programmed = |object: &ObjectKey| {
+    let is_known = |object: &ObjectKey| {
         let status = index.find_status(object).and_then(|(_, status)| status);
-        let conditions = status.map(|status| status.conditions).unwrap_or_default();
-        conditions.iter().any(|condition| {
-            condition.type_ == turnpike_crds::status::PROGRAMMED && condition.status == "True"
-        })
+        is_programmed(status.as_ref())
     };
     let objects = index.keys_with_status();
-    objects.filter(|object| !is_programmed(object)).collect()
+    objects.filter(|object| !is_known(object)).collect()
+}
+
+fn is_programmed(status: Option<&Status>) -> bool {
+    let conditions = status.map_or(&[][..], |status| &status.conditions);
+    conditions.iter().any(|condition| {
+        condition.type_ == turnpike_crds::status::PROGRAMMED && condition.status == "True"
+    })
+}
+
+/// Adds the data planes of other replicas to those of this one.
+fn add_others(index: &Index, board: &Board, deliveries: &mut [(Name, Delivery)]) {
+    for (name, delivery) in deliveries {
+        let compiled = compile::snapshot(index, name);
+        let version = compiled.map(|snapshot| Version::of(&snapshot));
+        delivery.holders.extend(board.holders(name, version));
+    }
 }
 
 async fn until(time: Option<Instant>) {
@@ -229,7 +316,15 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-async fn write(client: Client, draft: Draft) -> (ObjectKey, Outcome) {
+/// Writes nothing once another replica may be writing.
+async fn write(
+    client: Client,
+    leadership: &watch::Receiver<Leadership>,
+    draft: Draft,
+) -> (ObjectKey, Outcome) {
+    if !leadership.borrow().is_leader(Instant::now()) {
+        return (draft.object, Outcome::Gone);
+    }
     let written = match draft.object.kind {
         Kind::AIProvider => patch::<AIProvider>(client, &draft).await,
         Kind::AIRoute => patch::<AIRoute>(client, &draft).await,
@@ -246,10 +341,21 @@ async fn write(client: Client, draft: Draft) -> (ObjectKey, Outcome) {
         }
         Err(error) => {
             warn!(%object, %error, "status not written; will be tried again");
-            Outcome::Failed
+            Outcome::Failed(asked_pause(&error))
         }
     };
     (object, outcome)
+}
+
+/// Source: Kubernetes API conventions, `StatusDetails.retryAfterSeconds`, which an API
+/// server sends along with the header `Retry-After`.
+fn asked_pause(error: &kube::Error) -> Option<Duration> {
+    let kube::Error::Api(status) = error else {
+        return None;
+    };
+    let seconds = status.details.as_ref()?.retry_after_seconds;
+    let is_asked = matches!(status.code, 429 | 503) && seconds > 0;
+    is_asked.then(|| Duration::from_secs(seconds.into()))
 }
 
 async fn patch<K>(client: Client, draft: &Draft) -> kube::Result<()>

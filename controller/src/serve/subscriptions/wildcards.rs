@@ -9,7 +9,7 @@ use std::sync::Arc;
 use turnpike_snapshot::Name;
 
 /// Gives the wildcards that cover a host, most specific first.
-pub(super) fn covering(host: &str) -> impl Iterator<Item = String> {
+pub(crate) fn covering(host: &str) -> impl Iterator<Item = String> {
     let parents = host
         .match_indices('.')
         .map(|(at, _)| format!("*{}", &host[at..]));

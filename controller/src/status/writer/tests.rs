@@ -49,6 +49,7 @@ impl tower_service::Service<Request<Body>> for Server {
                 200 => serde_json::to_vec(&testing::provider("a", "p").0),
                 code => serde_json::to_vec(&json!({
                     "kind": "Status", "status": "Failure", "code": code,
+                    "details": { "retryAfterSeconds": if code == 429 { 20 } else { 0 } },
                 })),
             };
             let answer = Response::builder()
@@ -63,6 +64,8 @@ impl tower_service::Service<Request<Body>> for Server {
 struct Scene {
     world: Arc<World>,
     writes: Arc<Writes>,
+    leads: watch::Sender<Leadership>,
+    board: Board,
     heard: mpsc::UnboundedReceiver<(String, Value)>,
     _task: tokio_util::sync::DropGuard,
 }
@@ -81,10 +84,24 @@ impl Scene {
         let writes = Arc::new(Writes::default());
         let shutdown = CancellationToken::new();
         let client = Client::new(server, "default");
-        spawn(world.clone(), client, writes.clone(), shutdown.clone());
+        let (leads, leadership) = watch::channel(Leadership::alone());
+        let board = Board::default();
+        let replicas = Replicas {
+            leadership,
+            board: board.clone(),
+        };
+        spawn(
+            world.clone(),
+            client,
+            writes.clone(),
+            replicas,
+            shutdown.clone(),
+        );
         let scene = Self {
             world,
             writes,
+            leads,
+            board,
             heard,
             _task: shutdown.drop_guard(),
         };
@@ -231,4 +248,106 @@ async fn the_first_data_plane_settles_what_waited_for_one() {
     assert_eq!(scene.next().await, written("p", 1, "NoDataPlane"));
     let _seat = scene.world.hub().join("dp-1");
     assert_eq!(scene.next().await, written("p", 1, "Programmed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_lead_writes_nothing_and_a_new_leader_looks_at_all() {
+    let (mut scene, _) = Scene::new(&[], nobody);
+    scene.apply("p", 1);
+    assert_eq!(scene.next().await, written("p", 1, "NoDataPlane"));
+    scene.leads.send_replace(Leadership::default());
+    scene.apply("q", 1);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(scene.heard.try_recv().is_err());
+    scene.leads.send_replace(Leadership::alone());
+    assert_eq!(scene.next().await, written("q", 1, "NoDataPlane"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(
+        scene.heard.try_recv().is_err(),
+        "p stands as it was written"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_does_not_answer_is_waited_for_and_then_told_of() {
+    use turnpike_snapshot::proto::from_replica::Message;
+    use turnpike_snapshot::proto::{Answer, Connected};
+
+    let (mut scene, _) = Scene::new(&[], nobody);
+    let peer = scene.board.join("controller-b");
+    peer.hear(Message::Connected(Connected { data_planes: 1 }));
+    let start = Instant::now();
+    scene.apply("p", 1);
+    let asked = peer.questions(8).await;
+    assert_eq!(asked[0].0, *name("p"));
+    assert_eq!(scene.next().await, written("p", 1, "Pending"));
+    assert!(start.elapsed() >= GRACE);
+    peer.hear(Message::Answer(Answer {
+        name: name("p").to_string(),
+        version: asked[0].1.unwrap().to_bytes(),
+        bearers: Vec::new(),
+    }));
+    assert_eq!(scene.next().await, written("p", 1, "Programmed"));
+
+    // Once it is gone nobody waits for it.
+    scene.apply("q", 1);
+    drop(peer);
+    assert_eq!(scene.next().await, written("q", 1, "NoDataPlane"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_throttles_is_obeyed() {
+    let (mut scene, _) = Scene::new(&[429], nobody);
+    let start = Instant::now();
+    scene.apply("p", 1);
+    scene.next().await;
+    scene.apply("q", 1);
+    assert_eq!(scene.next().await, written("p", 1, "NoDataPlane"));
+    assert!(start.elapsed() >= Duration::from_secs(20));
+    assert_eq!(scene.next().await, written("q", 1, "NoDataPlane"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_writers_at_once_write_the_same_and_then_nothing() {
+    let (mut one, _) = Scene::new(&[], nobody);
+    let (mut two, _) = Scene::new(&[], nobody);
+    one.apply("p", 1);
+    two.apply("p", 1);
+    for _ in 0..3 {
+        // What one wrote comes to both as a watch event.
+        let mut told = Vec::new();
+        for scene in [&mut one, &mut two] {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            while let Ok((_, patch)) = scene.heard.try_recv() {
+                told.push(patch["status"].clone());
+            }
+        }
+        for status in &told {
+            for scene in [&one, &two] {
+                let mut provider = testing::provider("a", "p").generation(1);
+                provider.0.status = serde_json::from_value(status.clone()).unwrap();
+                scene.world.apply([provider.event()]);
+            }
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let writes = one.writes.written() + two.writes.written();
+    assert!(writes <= 4, "{writes} writes of one status");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reborn_object_of_the_same_name_gets_a_status_of_its_own() {
+    let (mut scene, _) = Scene::new(&[], nobody);
+    let born = |uid: &str| {
+        let mut provider = testing::provider("a", "p").generation(1);
+        provider.0.metadata.uid = Some(uid.into());
+        provider.event()
+    };
+    scene.world.apply([born("1")]);
+    let (_, first) = scene.heard.recv().await.unwrap();
+    assert_eq!(first["metadata"]["uid"], "1");
+    let gone = testing::delete(Kind::AIProvider, "a", "p");
+    scene.world.apply([gone, born("2")]);
+    let (_, second) = scene.heard.recv().await.unwrap();
+    assert_eq!(second["metadata"]["uid"], "2");
 }
