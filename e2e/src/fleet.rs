@@ -1,5 +1,5 @@
 //! A separate controller and data planes. One fleet on the API server is shared by all tests of
-//! a run: two controllers would write two truths into the same status.
+//! a run: a Lease lets one controller write status, and tests want to know which.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -433,4 +433,6 @@ impl View for Timed {
 }
 
 #[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@ mod fault_provider;
 mod harness;
 mod quota_parallel;
 mod quota_redis;
+mod replicas_lease;
+mod replicas_report;
 mod route_main_job;
 mod route_matching;
 mod secrets_stay_secret;

@@ -1,0 +1,57 @@
+//! Two controllers of one cluster: one writes status, and another soon after that one is killed.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use turnpike_e2e::fleet::{Controller, Source};
+use turnpike_e2e::{Scene, eventually, resources};
+
+/// From the kill to the first status that another wrote.
+const HAND_OVER: Duration = Duration::from_secs(15);
+
+#[test]
+fn a_killed_leader_is_replaced_within_15_seconds() -> Result<()> {
+    Scene::run_alone(async |scene| {
+        let leader = &scene.fleet.controller;
+        await_metric(leader, "turnpike_controller_leads 1").await?;
+        let source = Source::Cluster(scene.cluster);
+        let folder = scene.folder.join("second");
+        let second = Controller::start(&folder, source).await?;
+        await_metric(leader, "turnpike_controller_replicas_reporting 1").await?;
+        await_metric(&second, "turnpike_controller_leads 0").await?;
+
+        leader.process().kill();
+        let killed = Instant::now();
+        scene.apply(&resources::echo_provider("echo")).await?;
+        // No data plane of the fleet has found the second controller: it is not theirs.
+        scene
+            .await_condition("aiprovider", "echo", "Accepted", "True")
+            .await?;
+        let took = killed.elapsed();
+        ensure!(took <= HAND_OVER, "status was written after {took:?}");
+        println!("status written by another controller {took:?} after the kill");
+
+        // The first comes back, and follows.
+        leader.start_again().await?;
+        await_metric(&second, "turnpike_controller_replicas_reporting 1").await?;
+        await_metric(leader, "turnpike_controller_leads 0").await?;
+
+        // A clean end gives the Lease back at once.
+        let status = second.process().terminate().await?;
+        ensure!(status.success(), "{status}");
+        let ended = Instant::now();
+        await_metric(leader, "turnpike_controller_leads 1").await?;
+        let took = ended.elapsed();
+        ensure!(took <= Duration::from_secs(5), "led again after {took:?}");
+        Ok(())
+    })
+}
+
+async fn await_metric(controller: &Controller, line: &str) -> Result<()> {
+    eventually(line, async || {
+        let metrics = controller.metrics().await?;
+        let is_there = metrics.lines().any(|found| found == line);
+        is_there.then_some(()).context(line.to_owned())
+    })
+    .await
+}
