@@ -43,6 +43,8 @@ use crate::world::World;
 const FIELD_MANAGER: &str = "turnpike";
 /// Writes at a time: enough to keep an API server busy, too few to drown it.
 const MAX_WRITES: usize = 16;
+/// A write that takes longer has failed; others shall not wait for it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the other replicas to find a new leader; without their reports it would tell
 /// that no data plane is connected.
 const SUCCESSION: Duration = Duration::from_millis(1_500);
@@ -325,12 +327,19 @@ async fn write(
     if !leadership.borrow().is_leader(Instant::now()) {
         return (draft.object, Outcome::Gone);
     }
-    let written = match draft.object.kind {
-        Kind::AIProvider => patch::<AIProvider>(client, &draft).await,
-        Kind::AIRoute => patch::<AIRoute>(client, &draft).await,
-        Kind::Consumer => patch::<Consumer>(client, &draft).await,
-        Kind::TokenQuota => patch::<TokenQuota>(client, &draft).await,
-        Kind::Secret | Kind::Namespace => Ok(()),
+    let writing = async {
+        match draft.object.kind {
+            Kind::AIProvider => patch::<AIProvider>(client, &draft).await,
+            Kind::AIRoute => patch::<AIRoute>(client, &draft).await,
+            Kind::Consumer => patch::<Consumer>(client, &draft).await,
+            Kind::TokenQuota => patch::<TokenQuota>(client, &draft).await,
+            Kind::Secret | Kind::Namespace => Ok(()),
+        }
+    };
+    let Ok(written) = tokio::time::timeout(WRITE_TIMEOUT, writing).await else {
+        let object = draft.object;
+        warn!(%object, "status not written: the API server did not answer in time");
+        return (object, Outcome::Failed(None));
     };
     let object = draft.object;
     let outcome = match written {

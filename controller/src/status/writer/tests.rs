@@ -45,6 +45,9 @@ impl tower_service::Service<Request<Body>> for Server {
             let patch = serde_json::from_slice(&body).unwrap();
             server.heard.send((path, patch)).unwrap();
             let code = server.script.lock().pop_front().unwrap_or(200);
+            if code == HANGS {
+                std::future::pending::<()>().await;
+            }
             let answer = match code {
                 200 => serde_json::to_vec(&testing::provider("a", "p").0),
                 code => serde_json::to_vec(&json!({
@@ -59,6 +62,9 @@ impl tower_service::Service<Request<Body>> for Server {
         })
     }
 }
+
+/// In a script: no answer comes.
+const HANGS: u16 = 0;
 
 /// A writer at work.
 struct Scene {
@@ -350,4 +356,15 @@ async fn a_reborn_object_of_the_same_name_gets_a_status_of_its_own() {
     scene.world.apply([gone, born("2")]);
     let (_, second) = scene.heard.recv().await.unwrap();
     assert_eq!(second["metadata"]["uid"], "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_without_an_answer_holds_nobody_up_for_long() {
+    let (mut scene, _) = Scene::new(&[HANGS], nobody);
+    scene.apply("p", 1);
+    scene.next().await;
+    scene.apply("q", 1);
+    assert_eq!(scene.next().await, written("q", 1, "NoDataPlane"));
+    assert_eq!(scene.next().await, written("p", 1, "NoDataPlane"));
+    assert_eq!(scene.writes.failed(), 1);
 }

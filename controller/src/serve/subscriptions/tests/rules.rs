@@ -280,3 +280,17 @@ fn a_client_that_comes_back_to_an_emptied_world_keeps_what_it_has() {
     assert!(!line.client.held.contains_key(&provider_name("p")));
     assert_eq!(line.server.withheld(), 0);
 }
+
+#[test]
+fn what_is_refused_is_mended_by_the_next_version() {
+    let mut line = loaded();
+    for (version, standing) in [
+        (13, Standing::Refused("poison".into())),
+        (2, Standing::Current),
+    ] {
+        line.set(host("a.test"), Some(domain(version, &["p"])));
+        line.settle();
+        assert_eq!(standings(&line, &host("a.test")), [standing]);
+    }
+    assert_eq!(line.client.held[&host("a.test")], Some(domain(2, &["p"])));
+}
