@@ -19,6 +19,7 @@ use turnpike_controller::run::Controller;
 use turnpike_controller::serve::grpc::Dialer;
 use turnpike_controller::source::directory;
 use turnpike_controller::world::World;
+use turnpike_dataplane::store::Limits;
 use turnpike_dataplane::store::demand::{BoxIo, Controllers};
 use turnpike_dataplane::{Config, DataPlane};
 
@@ -131,6 +132,7 @@ fn config(flags: &Flags) -> Config {
         admin: flags.admin,
         redis: flags.redis.clone(),
         load_timeout: LOAD_TIMEOUT,
+        limits: Limits::default(),
         drain: DRAIN,
     }
 }

@@ -1,4 +1,4 @@
-//! Health and metrics, on a port of their own: `/livez`, `/readyz`, `/metrics`.
+//! Health and metrics, on a port of their own: `/livez`, `/readyz`, `/metrics`, `/debug/store`.
 
 use std::convert::Infallible;
 use std::io;
@@ -12,7 +12,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -21,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::store::Store;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Source: OpenMetrics 1.0, "Protocol negotiation".
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -38,6 +41,8 @@ pub struct Admin {
 /// What the admin port tells of.
 #[derive(Clone)]
 pub struct Health {
+    /// Names this data plane to people.
+    pub name: Arc<str>,
     /// Its controller must have been heard once.
     pub store: Store,
     /// Shown by `/metrics`.
@@ -85,8 +90,8 @@ impl Admin {
 
 async fn serve(stream: TcpStream, health: Health) {
     let service = service_fn(move |request| {
-        let response = health.answer(&request);
-        async move { Ok::<_, Infallible>(response) }
+        let health = health.clone();
+        async move { Ok::<_, Infallible>(health.answer(request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -99,7 +104,7 @@ async fn serve(stream: TcpStream, health: Health) {
 }
 
 impl Health {
-    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return answer(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into(), TEXT);
         }
@@ -107,9 +112,10 @@ impl Health {
             "/livez" => answer(StatusCode::OK, "ok\n".into(), TEXT),
             "/readyz" => self.ready(),
             "/metrics" => self.metrics(),
+            "/debug/store" => self.store(request.uri().query()).await,
             _ => answer(
                 StatusCode::NOT_FOUND,
-                "try /livez, /readyz or /metrics\n".into(),
+                "try /livez, /readyz, /metrics or /debug/store\n".into(),
                 TEXT,
             ),
         }
@@ -129,12 +135,33 @@ impl Health {
         answer(status, word.into(), TEXT)
     }
 
+    /// A large store takes a while to write down: on a thread that no request waits for.
+    async fn store(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let (store, name) = (self.store.clone(), self.name.clone());
+        let prefix = parameter(query.unwrap_or_default(), "prefix").unwrap_or_default();
+        let written = spawn_blocking(move || {
+            let report = store.report(&name, &prefix);
+            serde_json::to_string(&report).map_err(|error| error.to_string())
+        });
+        match written.await.map_err(|error| error.to_string()).flatten() {
+            Ok(text) => answer(StatusCode::OK, text, JSON),
+            Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, error, TEXT),
+        }
+    }
+
     fn metrics(&self) -> Response<Full<Bytes>> {
         match self.metrics.encode() {
             Ok(text) => answer(StatusCode::OK, text, OPEN_METRICS),
             Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), TEXT),
         }
     }
+}
+
+/// Finds the first parameter of this name in `name=value&…`.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 
 fn answer(status: StatusCode, text: String, kind: HeaderValue) -> Response<Full<Bytes>> {

@@ -4,10 +4,13 @@
 //! sees a flag or an environment variable.
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
 use http::Uri;
+
+use crate::store::Limits;
 
 /// Carries requests to AI providers, by what a controller tells.
 #[derive(Clone, Debug, Parser)]
@@ -43,6 +46,19 @@ pub struct Flags {
     #[arg(long, env = "TURNPIKE_LOAD_TIMEOUT", value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub load_timeout: Duration,
 
+    /// Domains and keys unused for so long are forgotten, and loaded again when asked for; 0s: never
+    #[arg(long, env = "TURNPIKE_IDLE_DOMAIN", value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    pub idle_domain: Duration,
+
+    /// The least recently used domains and keys are forgotten above this, such as 256MiB; 0: no bound
+    #[arg(
+        long,
+        env = "TURNPIKE_STORE_BYTES",
+        value_name = "BYTES",
+        default_value = "256MiB"
+    )]
+    pub store_bytes: ByteSize,
+
     /// How long open requests may take to finish after SIGTERM
     #[arg(long, env = "TURNPIKE_DRAIN", value_name = "DURATION", default_value = "600s", value_parser = duration)]
     pub drain: Duration,
@@ -59,6 +75,8 @@ pub struct Config {
     pub redis: Option<String>,
     /// How long a request waits for what is not loaded yet.
     pub load_timeout: Duration,
+    /// How much is kept of what was loaded, and for how long.
+    pub limits: Limits,
     /// How long open requests may take to finish once told to stop.
     pub drain: Duration,
     /// Names this data plane to people, in the controller's logs and status.
@@ -75,8 +93,38 @@ impl Flags {
             admin: flags.admin,
             redis: flags.redis,
             load_timeout: flags.load_timeout,
+            limits: Limits {
+                idle: Some(flags.idle_domain).filter(|idle| !idle.is_zero()),
+                bytes: Some(flags.store_bytes.0).filter(|bytes| *bytes > 0),
+            },
             drain: flags.drain,
         }
+    }
+}
+
+/// A number of bytes, written `1048576`, `1024KiB`, `1MiB` or, as in Kubernetes, `1Mi`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "give a whole number of bytes, such as 268435456 or 256MiB".to_owned();
+        let end = text.find(|c: char| !c.is_ascii_digit());
+        let (digits, unit) = text.split_at(end.unwrap_or(text.len()));
+        let factor = match unit.trim_start() {
+            "" | "B" => 1,
+            "KiB" | "Ki" => 1 << 10,
+            "MiB" | "Mi" => 1 << 20,
+            "GiB" | "Gi" => 1 << 30,
+            "kB" | "KB" | "k" => 1_000,
+            "MB" | "M" => 1_000_000,
+            "GB" | "G" => 1_000_000_000,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = digits.parse().map_err(|_| wrong())?;
+        number.checked_mul(factor).map(Self).ok_or_else(wrong)
     }
 }
 
@@ -132,6 +180,38 @@ mod tests {
                 "{arguments:?}"
             );
         }
+    }
+
+    #[test]
+    fn sizes_have_units_or_are_bytes() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1048576", 1 << 20),
+            ("256MiB", 256 << 20),
+            ("2Gi", 2 << 30),
+            ("10 MB", 10_000_000),
+            ("3KiB", 3072),
+        ] {
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
+        }
+        for text in ["", "MiB", "-1", "1.5GiB", "1TB!", "99999999999GiB"] {
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_have_defaults_and_zero_means_none() {
+        let limits = |arguments: &[&str]| {
+            let flags = flags(&[&["--controller", "a:1"], arguments].concat());
+            flags.unwrap().into_config("test".into()).limits
+        };
+        assert_eq!(limits(&[]), Limits::default());
+        let none = Limits {
+            idle: None,
+            bytes: None,
+        };
+        let zeros = ["--idle-domain", "0s", "--store-bytes", "0"];
+        assert_eq!(limits(&zeros), none);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::quota::{
     Store as QuotaStore, system_clock,
 };
 use crate::store::demand::{self, Controllers};
-use crate::store::{Bounds, Store};
+use crate::store::{Bounds, Limits, Store, eviction};
 use crate::upstream::Pool;
 
 /// How long the end of the process may wait for requests that were cut: they notice at once, and each
@@ -116,7 +116,8 @@ impl DataPlane {
             log_writer,
         } = self;
         let demand = spawn_demand(&gateway.store, controllers, &config.name);
-        let admin = spawn_admin(admin, &gateway, shutdown.clone());
+        let eviction = spawn_eviction(&gateway.store, config.limits);
+        let admin = spawn_admin(admin, &gateway, &config.name, shutdown.clone());
         listener
             .serve(gateway.clone(), config.drain, shutdown)
             .await;
@@ -128,6 +129,7 @@ impl DataPlane {
         drop(gateway);
         quotas.end("writing the last usage").await?;
         demand.end("closing the snapshot stream").await?;
+        eviction.end("ending eviction").await?;
         write_out(log_writer).await;
         admin.end("closing the admin port").await
     }
@@ -187,8 +189,18 @@ fn spawn_demand(store: &Store, controllers: Controllers, name: &str) -> Owned {
     }
 }
 
-fn spawn_admin(admin: Admin, gateway: &Gateway, draining: CancellationToken) -> Owned {
+fn spawn_eviction(store: &Store, limits: Limits) -> Owned {
+    let stop = CancellationToken::new();
+    let run = eviction::run(store.clone(), limits, stop.clone());
+    Owned {
+        task: tokio::spawn(run),
+        stop,
+    }
+}
+
+fn spawn_admin(admin: Admin, gateway: &Gateway, name: &str, draining: CancellationToken) -> Owned {
     let health = Health {
+        name: name.into(),
         store: gateway.store.clone(),
         metrics: gateway.metrics.clone(),
         draining,

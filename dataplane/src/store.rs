@@ -12,12 +12,15 @@
 
 mod apply;
 mod book;
+mod cost;
 pub mod demand;
+pub mod eviction;
 mod fixed;
 mod glob;
 mod link;
 mod lookup;
 mod oldest;
+mod report;
 mod slot;
 mod tables;
 pub mod view;
@@ -27,15 +30,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::name::ObjectName;
 
 pub use book::{Bounds, Census};
+pub use eviction::Limits;
 pub use glob::{GlobError, Globs, Pattern};
 pub use link::Link;
 pub use lookup::FetchError;
+pub use report::Report;
 pub use slot::{ProviderRuntime, Slot};
 pub use view::{
     AuthenticationView, BackendView, Consumer, CredentialView, DomainView, FleetView, GrantView,
@@ -61,8 +67,15 @@ struct Inner {
     outgoing: Notify,
     link: link::LinkState,
     load_timeout: Duration,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
     applied: AtomicU64,
     refused: AtomicU64,
+    idle: AtomicU64,
+    over_budget: AtomicU64,
 }
 
 /// What was done with changes since the start.
@@ -72,6 +85,10 @@ pub struct Activity {
     pub applied: u64,
     /// Not put into force; what was held stayed.
     pub refused: u64,
+    /// Forgotten because nobody had asked for them for long.
+    pub evicted_idle: u64,
+    /// Forgotten to stay within the budget.
+    pub evicted_over_budget: u64,
 }
 
 impl Store {
@@ -81,15 +98,17 @@ impl Store {
     }
 
     fn with_link(load_timeout: Duration, bounds: Bounds, link: Link) -> Self {
+        let tables = Tables::default();
+        let now = eviction::unix_now();
+        tables.set_now(now);
         Self(Arc::new(Inner {
-            tables: Tables::default(),
+            tables,
             fleet_keys: ArcSwap::default(),
             book: Mutex::new(Book::new(bounds)),
             outgoing: Notify::new(),
-            link: link::LinkState::new(link),
+            link: link::LinkState::new(link, now),
             load_timeout,
-            applied: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            counts: Counts::default(),
         }))
     }
 
@@ -110,14 +129,38 @@ impl Store {
 
     /// Counts what is known.
     pub fn census(&self) -> Census {
-        self.0.book.lock().census()
+        self.book().census()
+    }
+
+    /// What all that is held takes in memory, estimated, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.book().bytes()
     }
 
     /// Counts what was done.
     pub fn activity(&self) -> Activity {
+        let Counts {
+            applied,
+            refused,
+            idle,
+            over_budget,
+        } = &self.0.counts;
         Activity {
-            applied: self.0.applied.load(Ordering::Relaxed),
-            refused: self.0.refused.load(Ordering::Relaxed),
+            applied: applied.load(Ordering::Relaxed),
+            refused: refused.load(Ordering::Relaxed),
+            evicted_idle: idle.load(Ordering::Relaxed),
+            evicted_over_budget: over_budget.load(Ordering::Relaxed),
         }
+    }
+
+    fn set_link(&self, link: Link) {
+        self.0.link.set(link, Instant::now(), self.0.tables.now());
+    }
+
+    /// The book, told the time.
+    fn book(&self) -> MutexGuard<'_, Book> {
+        let mut book = self.0.book.lock();
+        book.set_now(self.0.tables.now());
+        book
     }
 }

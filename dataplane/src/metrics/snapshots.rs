@@ -4,13 +4,13 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use super::Labels;
-use crate::store::{Link, Store};
+use crate::store::{Activity, Link, Store};
 
 pub(super) fn register(registry: &mut Registry, store: Store) {
     registry.register_collector(Box::new(Snapshots(store)));
@@ -41,7 +41,17 @@ impl Collector for Snapshots {
         let name = "turnpike_store_names";
         names.encode(encoder.encode_descriptor(name, help, None, names.metric_type())?)?;
 
+        let bytes = ConstGauge::new(i64::try_from(self.0.bytes()).unwrap_or(i64::MAX));
+        let name = "turnpike_store_bytes";
+        let help = "What all that is held takes in memory, estimated";
+        bytes.encode(encoder.encode_descriptor(name, help, None, bytes.metric_type())?)?;
+
         let activity = self.0.activity();
+        let evictions = evictions(activity);
+        let name = "turnpike_store_evictions";
+        let help = "Domains and keys forgotten, by why";
+        let kind = evictions.metric_type();
+        evictions.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
         for (name, help, count) in [
             (
                 "turnpike_snapshot_changes_applied",
@@ -64,6 +74,18 @@ impl Collector for Snapshots {
         }
         Ok(())
     }
+}
+
+fn evictions(activity: Activity) -> Family<Labels<1>, Counter> {
+    let evictions: Family<Labels<1>, Counter> = Family::default();
+    for (reason, count) in [
+        ("idle", activity.evicted_idle),
+        ("budget", activity.evicted_over_budget),
+    ] {
+        let counter = evictions.get_or_create_owned(&[("reason", reason)]);
+        counter.inc_by(count);
+    }
+    evictions
 }
 
 fn names(store: &Store) -> Family<Labels<2>, Gauge> {

@@ -13,7 +13,8 @@ use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::{Name, Snapshot, Version};
 
 use super::Store;
-use super::book::{Book, Outgoing, Restated, Settled};
+use super::book::{Book, Form, Outgoing, Restated, Settled};
+use super::cost;
 use super::tables::{Gone, Tables};
 
 /// One change of a unit.
@@ -27,6 +28,8 @@ pub(crate) struct Change {
 pub(crate) enum ChangeKind {
     Upsert {
         version: Version,
+        /// Of the snapshot as it was sent.
+        encoded_bytes: usize,
         snapshot: Result<Box<Snapshot>, ConvertError>,
     },
     Absent,
@@ -45,7 +48,7 @@ impl Store {
     /// Puts a unit into force; what is refused leaves the form before it standing.
     pub(crate) fn apply(&self, unit: Vec<Change>) -> Vec<Refusal> {
         let changes = unit.len() as u64;
-        let mut book = self.0.book.lock();
+        let mut book = self.book();
         let mut applying = Applying {
             tables: &self.0.tables,
             book: &mut book,
@@ -56,16 +59,17 @@ impl Store {
         }
         let refusals = applying.finish();
         let refused = refusals.len() as u64;
-        self.0
+        let counts = &self.0.counts;
+        counts
             .applied
             .fetch_add(changes - refused, Ordering::Relaxed);
-        self.0.refused.fetch_add(refused, Ordering::Relaxed);
+        counts.refused.fetch_add(refused, Ordering::Relaxed);
         refusals
     }
 
     /// Takes the controller's fleet keys; what was asked under others is forgotten.
     pub(crate) fn set_fleet_keys(&self, keys: Vec<FleetKey>) {
-        let mut book = self.0.book.lock();
+        let mut book = self.book();
         let before = self.0.fleet_keys.load();
         if before.iter().map(|(_, key)| key).eq(&keys) {
             return;
@@ -88,11 +92,11 @@ impl Store {
     }
 
     pub(crate) fn restate(&self) -> Restated {
-        self.0.book.lock().restate()
+        self.book().restate()
     }
 
     pub(crate) fn take_outgoing(&self, max: usize) -> Outgoing {
-        self.0.book.lock().take_outgoing(max)
+        self.book().take_outgoing(max)
     }
 
     /// Waits until there may be something to say. Cancel-safe; for one task alone.
@@ -121,25 +125,27 @@ impl Applying<'_> {
             return;
         }
         match kind {
-            ChangeKind::Upsert { version, snapshot } => self.upsert(name, version, snapshot),
+            ChangeKind::Upsert {
+                version,
+                encoded_bytes,
+                snapshot,
+            } => {
+                let bytes = cost::of(&name, encoded_bytes);
+                self.upsert(name, Form { version, bytes }, snapshot);
+            }
             ChangeKind::Absent => self.absent(&name),
             ChangeKind::Drop => self.withdraw(&name),
         }
     }
 
-    fn upsert(
-        &mut self,
-        name: Name,
-        version: Version,
-        snapshot: Result<Box<Snapshot>, ConvertError>,
-    ) {
+    fn upsert(&mut self, name: Name, form: Form, snapshot: Result<Box<Snapshot>, ConvertError>) {
         let applied = match snapshot {
             Ok(snapshot) => {
                 snapshot
                     .references()
                     .into_iter()
                     .for_each(|name| self.book.refer(name));
-                self.put(&name, version, &snapshot)
+                self.put(&name, form, &snapshot)
                     .map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
@@ -148,7 +154,7 @@ impl Applying<'_> {
             self.refuse(&name);
             self.refusals.push(Refusal {
                 name,
-                version,
+                version: form.version,
                 message,
             });
         }
@@ -189,8 +195,8 @@ impl Applying<'_> {
         }
     }
 
-    fn settle(&mut self, name: &Name, settled: Settled, version: Option<Version>) {
-        if let Some(evicted) = self.book.settle(name, settled, version) {
+    fn settle(&mut self, name: &Name, settled: Settled, form: Option<Form>) {
+        if let Some(evicted) = self.book.settle(name, settled, form) {
             self.tables.forget(&evicted);
         }
     }

@@ -4,7 +4,7 @@
 //! ask ──► Pending ──► Held | Alias | Absent | Refused ──► … (pushes)
 //! ```
 //!
-//! Pure: no clock, no I/O. Pending names, misses and aliases are bounded each;
+//! Pure: it is told the time, and does no I/O. Pending names, misses and aliases are bounded each;
 //! when one kind is full, its oldest is unsubscribed and forgotten. A name that
 //! nobody answered in time stays pending: it is no miss.
 
@@ -55,18 +55,36 @@ pub(crate) struct Book {
     asked: HashMap<Name, Asked>,
     oldest: [Oldest<Name>; CLASSES],
     /// What came along by reference.
-    dependencies: HashMap<Name, Version>,
+    dependencies: HashMap<Name, Dependency>,
     /// Referred to without being held: removed once nobody refers to them.
     lingering: HashSet<Name>,
     outbox: Outbox,
+    /// Seconds since 1970.
+    now: u32,
+    /// Of all forms that are in force.
+    bytes: u64,
+}
+
+/// A form that is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) version: Version,
+    /// What it takes in memory, estimated.
+    pub(crate) bytes: u32,
 }
 
 struct Asked {
     state: State,
-    /// Of the snapshot in force.
-    version: Option<Version>,
+    form: Option<Form>,
     /// For credentials: the fleet key that the id was made with.
     fleet_key: Option<Arc<str>>,
+    /// Since when it has been in this state, in this form.
+    since: u32,
+}
+
+struct Dependency {
+    form: Form,
+    since: u32,
 }
 
 enum State {
@@ -82,6 +100,15 @@ pub(crate) enum Settled {
     Alias,
     Absent,
     Refused,
+}
+
+/// What is known of a name, for people.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) state: &'static str,
+    pub(crate) form: Option<Form>,
+    /// Since when it has been in this state, in this form; seconds since 1970.
+    pub(crate) since: u32,
 }
 
 /// How many there are of each, for metrics.
@@ -112,7 +139,19 @@ impl Book {
             dependencies: HashMap::new(),
             lingering: HashSet::new(),
             outbox: Outbox::default(),
+            now: 0,
+            bytes: 0,
         }
+    }
+
+    /// Tells the time, in seconds since 1970: what is written down from now on is of this time.
+    pub(crate) fn set_now(&mut self, now: u32) {
+        self.now = now;
+    }
+
+    /// What all that is held takes in memory, estimated.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Asks for a name unless that has been done; `None`: it has been answered.
@@ -129,8 +168,9 @@ impl Book {
                 let (sender, waiter) = watch::channel(());
                 let asked = Asked {
                     state: State::Pending(sender),
-                    version: None,
+                    form: None,
                     fleet_key: fleet_key.cloned(),
+                    since: self.now,
                 };
                 self.asked.insert(name.clone(), asked);
                 self.outbox.subscribe(name);
@@ -144,11 +184,15 @@ impl Book {
         &mut self,
         name: &Name,
         settled: Settled,
-        version: Option<Version>,
+        form: Option<Form>,
     ) -> Option<Name> {
         self.leave(name);
         let asked = self.asked.get_mut(name)?;
-        asked.version = version;
+        if !asked.is(settled, form) {
+            asked.since = self.now;
+        }
+        self.bytes = self.bytes - bytes(asked.form) + bytes(form);
+        asked.form = form;
         asked.state = State::Settled(settled);
         self.enter(name)
     }
@@ -157,7 +201,8 @@ impl Book {
     pub(crate) fn unsettle(&mut self, name: &Name) -> Option<Name> {
         self.leave(name);
         let asked = self.asked.get_mut(name)?;
-        asked.version = None;
+        self.bytes -= bytes(asked.form.take());
+        asked.since = self.now;
         asked.state = State::Pending(watch::channel(()).0);
         self.enter(name)
     }
@@ -165,7 +210,8 @@ impl Book {
     /// Unsubscribes a name and wakes who waits for it.
     pub(crate) fn forget(&mut self, name: &Name) {
         self.leave(name);
-        if self.asked.remove(name).is_some() {
+        if let Some(asked) = self.asked.remove(name) {
+            self.bytes -= bytes(asked.form);
             self.outbox.unsubscribe(name);
         }
     }
@@ -179,9 +225,9 @@ impl Book {
         match self.asked.get(name)? {
             Asked {
                 state: State::Settled(settled),
-                version,
+                form,
                 ..
-            } => Some((*settled, *version)),
+            } => Some((*settled, form.map(|form| form.version))),
             _ => None,
         }
     }
@@ -209,6 +255,19 @@ impl Book {
             *count += 1;
         }
         census
+    }
+
+    /// Gives what requests asked for by name.
+    pub(crate) fn names(&self, mut is_wanted: impl FnMut(&Name) -> bool) -> Vec<(Name, Standing)> {
+        let wanted = self.asked.iter().filter(|(name, _)| is_wanted(name));
+        let standing = |asked: &Asked| Standing {
+            state: asked.state.word(),
+            form: asked.form,
+            since: asked.since,
+        };
+        wanted
+            .map(|(name, asked)| (name.clone(), standing(asked)))
+            .collect()
     }
 
     fn enter(&mut self, name: &Name) -> Option<Name> {
@@ -252,16 +311,33 @@ impl Book {
 /// What came along by reference.
 impl Book {
     pub(crate) fn holds(&self, name: &Name, version: Version) -> bool {
-        self.dependencies.get(name) == Some(&version)
+        let held = self.dependencies.get(name);
+        held.is_some_and(|held| held.form.version == version)
     }
 
-    pub(crate) fn hold(&mut self, name: &Name, version: Version) {
-        self.dependencies.insert(name.clone(), version);
+    /// Gives what came along, each with its form and the time that it has had it since.
+    pub(crate) fn dependencies(
+        &self,
+        mut is_wanted: impl FnMut(&Name) -> bool,
+    ) -> Vec<(Name, Form, u32)> {
+        let wanted = self.dependencies.iter().filter(|(name, _)| is_wanted(name));
+        wanted
+            .map(|(name, held)| (name.clone(), held.form, held.since))
+            .collect()
+    }
+
+    pub(crate) fn hold(&mut self, name: &Name, form: Form) {
+        let since = self.now;
+        let before = self
+            .dependencies
+            .insert(name.clone(), Dependency { form, since });
+        self.bytes = self.bytes + u64::from(form.bytes) - bytes(before.map(|held| held.form));
     }
 
     /// No longer held, though somebody may still refer to it.
     pub(crate) fn release(&mut self, name: &Name) {
-        self.dependencies.remove(name);
+        let before = self.dependencies.remove(name);
+        self.bytes -= bytes(before.map(|held| held.form));
         self.lingering.insert(name.clone());
     }
 
@@ -293,15 +369,39 @@ impl Book {
         let names = self
             .asked
             .iter()
-            .map(|(name, asked)| (name.clone(), asked.version));
+            .map(|(name, asked)| (name.clone(), asked.form.map(|form| form.version)));
         let dependencies = self.dependencies.iter();
         Restated {
             names: names.collect(),
             dependencies: dependencies
-                .map(|(name, version)| (name.clone(), *version))
+                .map(|(name, held)| (name.clone(), held.form.version))
                 .collect(),
         }
     }
+}
+
+impl State {
+    fn word(&self) -> &'static str {
+        match self {
+            State::Pending(_) => "Pending",
+            State::Settled(Settled::Held) => "Held",
+            State::Settled(Settled::Alias) => "Alias",
+            State::Settled(Settled::Absent) => "Absent",
+            State::Settled(Settled::Refused) => "Refused",
+        }
+    }
+}
+
+impl Asked {
+    fn is(&self, settled: Settled, form: Option<Form>) -> bool {
+        let version = |form: Option<Form>| form.map(|form| form.version);
+        matches!(self.state, State::Settled(before) if before == settled)
+            && version(self.form) == version(form)
+    }
+}
+
+fn bytes(form: Option<Form>) -> u64 {
+    form.map_or(0, |form| form.bytes.into())
 }
 
 /// What a new stream begins with.

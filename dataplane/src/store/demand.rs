@@ -74,7 +74,7 @@ impl Reconnecting {
         for target in targets.iter().cycle().skip(start) {
             let began = Instant::now();
             let Err(error) = self.hold_stream(target).await;
-            self.store.0.link.set(Link::Down, Instant::now());
+            self.store.set_link(Link::Down);
             warn!(controller = %target, %error, "snapshot stream ended");
             if began.elapsed() >= STEADY {
                 self.backoff.reset();
@@ -90,7 +90,7 @@ impl Reconnecting {
     ) -> Result<std::convert::Infallible, SessionError> {
         let hello = message::hello(&self.name);
         let session = session::open(&self.store, target, hello).await?;
-        self.store.0.link.set(Link::Up, Instant::now());
+        self.store.set_link(Link::Up);
         info!(controller = %target, "snapshot stream open");
         session.run().await
     }

@@ -1,6 +1,8 @@
 //! A store without a controller: it holds what it was given, and nothing else exists.
 
+use prost::Message;
 use turnpike_snapshot::credential::FleetKey;
+use turnpike_snapshot::proto::Content;
 use turnpike_snapshot::{Name, Snapshot, Version};
 
 use super::apply::{Change, ChangeKind};
@@ -40,15 +42,17 @@ impl Store {
 
     fn hold_open(&self, name: &Name) {
         if name.is_subscribable() {
-            self.0.book.lock().ask(name, None);
+            self.book().ask(name, None);
         }
     }
 }
 
 fn upsert(name: Name, snapshot: Snapshot) -> Change {
+    let content = Content::from(&snapshot);
     Change {
         kind: ChangeKind::Upsert {
-            version: Version::of(&snapshot),
+            version: Version::of_content(&content),
+            encoded_bytes: content.encoded_len(),
             snapshot: Ok(Box::new(snapshot)),
         },
         name,

@@ -21,14 +21,17 @@ pub(crate) struct LinkState(Mutex<Inner>);
 struct Inner {
     link: Link,
     since: Option<Instant>,
+    /// The same as a time for people, in seconds since 1970; at first, the start.
+    unix_since: u32,
     has_been_up: bool,
 }
 
 impl LinkState {
-    pub(crate) fn new(link: Link) -> Self {
+    pub(crate) fn new(link: Link, unix_now: u32) -> Self {
         Self(Mutex::new(Inner {
             link,
             since: None,
+            unix_since: unix_now,
             has_been_up: link == Link::Closed,
         }))
     }
@@ -41,9 +44,18 @@ impl LinkState {
         self.0.lock().has_been_up
     }
 
+    /// How it is, and since when, in seconds since 1970.
+    pub(crate) fn state(&self) -> (Link, u32) {
+        let inner = self.0.lock();
+        (inner.link, inner.unix_since)
+    }
+
     /// Notes a change; the time of the first `Down` after an `Up` counts.
-    pub(crate) fn set(&self, link: Link, now: Instant) {
+    pub(crate) fn set(&self, link: Link, now: Instant, unix_now: u32) {
         let mut inner = self.0.lock();
+        if inner.link != link {
+            inner.unix_since = unix_now;
+        }
         if inner.link != link || inner.since.is_none() {
             inner.link = link;
             inner.since = Some(now);

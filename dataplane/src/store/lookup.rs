@@ -88,7 +88,7 @@ impl Store {
         let candidates = self.candidates(realm, digest);
         let mut waiters = Vec::with_capacity(candidates.len());
         for candidate in &candidates {
-            waiters.extend(self.ask(&candidate.name(), Some(&candidate.fleet_key))?);
+            waiters.extend(self.ask(&candidate.key.name(), Some(&candidate.fleet_key))?);
         }
         for waiter in waiters {
             wait(waiter, deadline).await?;
@@ -136,7 +136,7 @@ impl Store {
         if inner.link.is_down_for(inner.load_timeout, Instant::now()) {
             return Err(FetchError::Unavailable);
         }
-        let mut book = inner.book.lock();
+        let mut book = self.book();
         let (waiter, evicted) = book.ask(name, fleet_key);
         if let Some(evicted) = evicted {
             inner.tables.forget(&evicted);
@@ -166,13 +166,6 @@ impl Candidate {
                 id: key.credential_id(digest),
             },
             fleet_key: fleet_key.clone(),
-        }
-    }
-
-    fn name(&self) -> Name {
-        Name::Credential {
-            realm: self.key.realm.clone(),
-            id: self.key.id,
         }
     }
 }

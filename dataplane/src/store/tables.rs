@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use papaya::Equivalent;
 use turnpike_snapshot::Name;
@@ -20,14 +21,25 @@ pub(crate) type DomainSlot = Slot<DomainView>;
 
 /// All that is known, by kind.
 pub(crate) struct Tables {
-    pub(crate) domains: papaya::HashMap<String, Known<Arc<DomainSlot>>>,
-    pub(crate) credentials: papaya::HashMap<CredentialKey, Known<Arc<CredentialView>>>,
+    domains: Lookups<String, Arc<DomainSlot>>,
+    credentials: Lookups<CredentialKey, Arc<CredentialView>>,
     pub(crate) providers: Table<ObjectName, ProviderSlot>,
     pub(crate) rules: Table<ObjectName, RulesSlot>,
     pub(crate) consumers: Table<ObjectName, ConsumerSlot>,
     pub(crate) quotas: Table<ObjectName, QuotaSlot>,
     pub(crate) tenants: Table<String, TenantSlot>,
     pub(crate) fleet: Arc<FleetSlot>,
+    /// The time in seconds since 1970, as coarse as whoever sets it.
+    now: AtomicU32,
+}
+
+/// What requests look up by themselves, each with the time that it was last looked up.
+type Lookups<K, T> = papaya::HashMap<K, Entry<T>>;
+
+struct Entry<T> {
+    known: Known<T>,
+    /// Written only when it differs, so that a busy name's cache line stays shared.
+    used: AtomicU32,
 }
 
 /// What the controller said of a name.
@@ -75,6 +87,33 @@ impl CredentialKey {
             _ => None,
         }
     }
+
+    pub(crate) fn name(&self) -> Name {
+        Name::Credential {
+            realm: self.realm.clone(),
+            id: self.id,
+        }
+    }
+}
+
+fn look_up<K, Q, T>(map: &Lookups<K, T>, key: &Q, now: u32) -> Option<Known<T>>
+where
+    K: Eq + Hash,
+    Q: Equivalent<K> + Hash + ?Sized,
+    T: Clone,
+{
+    let map = map.pin();
+    let entry = map.get(key)?;
+    if entry.used() != now {
+        entry.used.store(now, Ordering::Relaxed);
+    }
+    Some(entry.known.clone())
+}
+
+impl<T> Entry<T> {
+    fn used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
 }
 
 impl Default for Tables {
@@ -88,23 +127,80 @@ impl Default for Tables {
             quotas: Table::default(),
             tenants: Table::default(),
             fleet: Arc::new(Slot::empty()),
+            now: AtomicU32::new(0),
         }
     }
 }
 
 impl Tables {
-    pub(crate) fn domain(&self, host: &str) -> Option<Known<Arc<DomainSlot>>> {
-        self.domains.pin().get(host).cloned()
+    /// Seconds since 1970.
+    pub(crate) fn now(&self) -> u32 {
+        self.now.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn set_now(&self, now: u32) {
+        self.now.store(now, Ordering::Relaxed);
+    }
+
+    /// Looks a host up for a request.
+    pub(crate) fn domain(&self, host: &str) -> Option<Known<Arc<DomainSlot>>> {
+        look_up(&self.domains, host, self.now())
+    }
+
+    /// Looks a key up for a request.
     pub(crate) fn credential(&self, key: &CredentialKey) -> Option<Known<Arc<CredentialView>>> {
-        self.credentials.pin().get(key).cloned()
+        look_up(&self.credentials, key, self.now())
+    }
+
+    pub(crate) fn put_domain(&self, host: &str, slot: Arc<DomainSlot>) {
+        self.enter(&self.domains, host.to_owned(), Known::Held(slot));
+    }
+
+    pub(crate) fn put_credential(&self, key: CredentialKey, view: Arc<CredentialView>) {
+        self.enter(&self.credentials, key, Known::Held(view));
+    }
+
+    /// When a name was last looked up; `None`: it is not here.
+    pub(crate) fn used(&self, name: &Name) -> Option<u32> {
+        if let Name::Domain(host) = name {
+            return Some(self.domains.pin().get(host)?.used());
+        }
+        let key = CredentialKey::of(name)?;
+        Some(self.credentials.pin().get(&key)?.used())
+    }
+
+    /// Gives the names last looked up before a time, each with that time.
+    pub(crate) fn used_before(&self, end: u32) -> Vec<(u32, Name)> {
+        let domains = self.domains.pin();
+        let domains = domains
+            .iter()
+            .map(|(host, entry)| (entry.used(), host))
+            .filter(|(used, _)| *used < end)
+            .map(|(used, host)| (used, Name::Domain(host.clone())));
+        let credentials = self.credentials.pin();
+        let credentials = credentials
+            .iter()
+            .map(|(key, entry)| (entry.used(), key))
+            .filter(|(used, _)| *used < end)
+            .map(|(used, key)| (used, key.name()));
+        domains.chain(credentials).collect()
+    }
+
+    /// A change is no use: what stands there keeps its time.
+    fn enter<K, T>(&self, map: &Lookups<K, T>, key: K, known: Known<T>)
+    where
+        K: Eq + Hash,
+    {
+        let map = map.pin();
+        let used = map.get(&key).map_or_else(|| self.now(), Entry::used);
+        let used = AtomicU32::new(used);
+        map.insert(key, Entry { known, used });
     }
 
     /// A host's slot, its own or a wildcard's.
     pub(crate) fn held_domain(&self, host: &str) -> Option<Arc<DomainSlot>> {
-        match self.domain(host) {
-            Some(Known::Held(slot)) => Some(slot),
+        match self.domains.pin().get(host)?.known {
+            Known::Held(ref slot) => Some(slot.clone()),
             _ => None,
         }
     }
@@ -121,9 +217,9 @@ impl Tables {
     /// Remembers that there is nothing to be had under a name that requests ask for.
     pub(crate) fn mark(&self, name: &Name, gone: Gone) {
         if let Name::Domain(host) = name {
-            self.domains.pin().insert(host.clone(), gone.into());
+            self.enter(&self.domains, host.clone(), gone.into());
         } else if let Some(key) = CredentialKey::of(name) {
-            self.credentials.pin().insert(key, gone.into());
+            self.enter(&self.credentials, key, gone.into());
         }
     }
 

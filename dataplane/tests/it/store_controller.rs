@@ -12,7 +12,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 use turnpike_dataplane::Store;
 use turnpike_dataplane::store::demand::{self, BoxIo, Controllers};
-use turnpike_dataplane::store::{Bounds, Link};
+use turnpike_dataplane::store::{Bounds, Limits, Link, eviction};
 use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::proto::change::Change as Kind;
 use turnpike_snapshot::proto::client_message::Message as Up;
@@ -233,10 +233,15 @@ impl DataPlane {
     }
 
     pub(crate) fn with(controllers: Controllers, bounds: Bounds) -> Self {
+        Self::within(controllers, bounds, Limits::default())
+    }
+
+    pub(crate) fn within(controllers: Controllers, bounds: Bounds, limits: Limits) -> Self {
         let store = Store::new(LOAD_TIMEOUT, bounds);
         let stop = CancellationToken::new();
         let run = demand::run(store.clone(), controllers, "test".into(), stop.clone());
         tokio::spawn(run);
+        tokio::spawn(eviction::run(store.clone(), limits, stop.clone()));
         Self {
             store,
             _task: stop.drop_guard(),

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use turnpike_dataplane::store::Limits;
 use turnpike_dataplane::{Config, DataPlane};
 
 use crate::store_controller::{Controller, Say};
@@ -31,6 +32,7 @@ async fn run(controller: &Controller) -> Running {
         admin: any_port,
         redis: None,
         load_timeout: Duration::from_secs(30),
+        limits: Limits::default(),
         drain: Duration::from_secs(30),
         name: "test".into(),
     };
@@ -114,6 +116,36 @@ async fn a_data_plane_is_ready_serves_is_measured_and_drains() {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
 
+    let report = get(running.admin, "/debug/store?prefix=domain%2F").await;
+    let (_, body) = report.split_once("\r\n\r\n").unwrap();
+    let report: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(
+        (&report["dataPlane"], &report["link"]["state"]),
+        (&"test".into(), &"Up".into())
+    );
+    assert_eq!(report["fleetKeys"], serde_json::json!(["k1"]));
+    let lines = report["names"].as_array().unwrap();
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| (&line["name"], &line["state"]))
+        .collect();
+    let expected = [("domain/a.test", "Held"), ("domain/b.test", "Absent")];
+    let expected = expected.map(|(name, state)| (name.into(), state.into()));
+    assert!(
+        lines
+            .into_iter()
+            .eq(expected.iter().map(|(name, state)| (name, state)))
+    );
+    assert_eq!(
+        report["dependencies"],
+        serde_json::json!([]),
+        "filtered too"
+    );
+    let all = get(running.admin, "/debug/store").await;
+    assert!(all.contains("provider/tenant/echo") && all.contains("credential/tenant/key/"));
+    let secret = std::str::from_utf8(key.secret()).unwrap();
+    assert!(!all.contains(API_KEY) && !all.contains(secret));
+
     running.shutdown.cancel();
     running.task.await.unwrap().unwrap();
     assert!(TcpStream::connect(running.callers).await.is_err());
@@ -180,6 +212,7 @@ async fn a_port_in_use_is_named() {
         admin: ([127, 0, 0, 1], 0).into(),
         redis: None,
         load_timeout: Duration::from_secs(1),
+        limits: Limits::default(),
         drain: Duration::from_secs(1),
         name: "test".into(),
     };

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use turnpike_snapshot::credential::Credential;
 use turnpike_snapshot::domain::Domain;
-use turnpike_snapshot::{Name, Snapshot, Version};
+use turnpike_snapshot::{Name, Snapshot};
 
 use super::{Applying, is_wildcard};
-use crate::store::book::Settled;
+use crate::store::book::{Form, Settled};
 use crate::store::slot::Slot;
-use crate::store::tables::{CredentialKey, DomainSlot, Known};
+use crate::store::tables::{CredentialKey, DomainSlot};
 use crate::store::view::{
     CompileError, CredentialView, DomainView, FleetView, ProviderView, QuotaView, RulesView,
     TenantView,
@@ -20,37 +20,37 @@ impl Applying<'_> {
     pub(super) fn put(
         &mut self,
         name: &Name,
-        version: Version,
+        form: Form,
         snapshot: &Snapshot,
     ) -> Result<(), CompileError> {
-        if self.is_in_force(name, version) {
+        if self.is_in_force(name, form) {
             return Ok(());
         }
         match (name, snapshot) {
             (Name::Domain(host), Snapshot::Domain(domain)) if !is_wildcard(host) => {
                 self.put_domain(host, domain)?;
-                self.settle(name, Settled::Held, Some(version));
+                self.settle(name, Settled::Held, Some(form));
             }
             (Name::Domain(host), Snapshot::Alias(wildcard)) => {
                 self.put_alias(host, wildcard)?;
-                self.settle(name, Settled::Alias, Some(version));
+                self.settle(name, Settled::Alias, Some(form));
             }
             (Name::Credential { .. }, Snapshot::Credential(credential)) => {
                 self.put_credential(name, credential);
-                self.settle(name, Settled::Held, Some(version));
+                self.settle(name, Settled::Held, Some(form));
             }
             _ => {
                 self.put_dependency(name, snapshot)?;
-                self.book.hold(name, version);
+                self.book.hold(name, form);
             }
         }
         Ok(())
     }
 
-    fn is_in_force(&self, name: &Name, version: Version) -> bool {
+    fn is_in_force(&self, name: &Name, form: Form) -> bool {
         // An alias is put anew: its wildcard's slot may be another one.
-        self.book.holds(name, version)
-            || self.book.settled(name) == Some((Settled::Held, Some(version)))
+        self.book.holds(name, form.version)
+            || self.book.settled(name) == Some((Settled::Held, Some(form.version)))
     }
 
     /// What comes along by reference.
@@ -94,8 +94,7 @@ impl Applying<'_> {
             not_after: credential.not_after,
         };
         if let Some(key) = CredentialKey::of(name) {
-            let known = Known::Held(Arc::new(view));
-            self.tables.credentials.pin().insert(key, known);
+            self.tables.put_credential(key, Arc::new(view));
         }
     }
 
@@ -152,10 +151,7 @@ impl Applying<'_> {
     }
 
     fn publish(&self, host: &str, slot: Arc<DomainSlot>) {
-        self.tables
-            .domains
-            .pin()
-            .insert(host.to_owned(), Known::Held(slot));
+        self.tables.put_domain(host, slot);
     }
 }
 

@@ -19,6 +19,13 @@ fn version() -> Version {
     Version::of_content(&turnpike_snapshot::proto::Content::default())
 }
 
+fn form() -> Form {
+    Form {
+        version: version(),
+        bytes: 100,
+    }
+}
+
 fn said(book: &mut Book) -> (Vec<Name>, Vec<Name>) {
     let outgoing = book.take_outgoing(100);
     (outgoing.unsubscribe, outgoing.subscribe)
@@ -77,10 +84,7 @@ fn what_is_held_never_makes_room() {
     let mut book = small();
     for name in ["a", "b", "c", "d"] {
         book.ask(&host(name), None);
-        assert_eq!(
-            book.settle(&host(name), Settled::Held, Some(version())),
-            None
-        );
+        assert_eq!(book.settle(&host(name), Settled::Held, Some(form())), None);
     }
     assert_eq!(book.census().domains, 4);
 }
@@ -102,7 +106,7 @@ fn a_miss_that_comes_into_being_leaves_the_bound() {
         book.ask(&host(name), None);
         book.settle(&host(name), Settled::Absent, None);
     }
-    book.settle(&host("a"), Settled::Held, Some(version()));
+    book.settle(&host("a"), Settled::Held, Some(form()));
     book.ask(&host("c"), None);
     assert_eq!(book.settle(&host("c"), Settled::Absent, None), None);
 }
@@ -110,10 +114,7 @@ fn a_miss_that_comes_into_being_leaves_the_bound() {
 #[test]
 fn an_answer_to_what_nobody_asked_changes_nothing() {
     let mut book = small();
-    assert_eq!(
-        book.settle(&host("a"), Settled::Held, Some(version())),
-        None
-    );
+    assert_eq!(book.settle(&host("a"), Settled::Held, Some(form())), None);
     assert_eq!(book.census(), Census::default());
 }
 
@@ -122,8 +123,8 @@ fn a_new_stream_is_told_everything_and_nothing_twice() {
     let mut book = small();
     book.ask(&host("a"), None);
     book.ask(&host("b"), None);
-    book.settle(&host("a"), Settled::Held, Some(version()));
-    book.hold(&Name::Fleet, version());
+    book.settle(&host("a"), Settled::Held, Some(form()));
+    book.hold(&Name::Fleet, form());
     let mut restated = book.restate();
     restated.names.sort_by_key(|(name, _)| name.to_string());
     assert_eq!(
@@ -139,7 +140,7 @@ fn what_nobody_refers_to_is_swept_once_it_is_not_held() {
     let mut book = small();
     let tenant = Name::Tenant("t".into());
     book.refer(tenant.clone());
-    book.hold(&tenant, version());
+    book.hold(&tenant, form());
     book.sweep(|_| panic!("it is held"));
     book.release(&tenant);
     book.sweep(|_| false);

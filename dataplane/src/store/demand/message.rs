@@ -1,5 +1,6 @@
 //! Messages of the stream, to and from what the store understands.
 
+use prost::Message;
 use turnpike_protocol::{PRESETS, WireProtocol};
 use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::proto::change::Change as ProtoKind;
@@ -179,6 +180,7 @@ fn read_upsert(name: &Name, upsert: &Upsert) -> Option<ChangeKind> {
     let content = upsert.content.clone().unwrap_or_default();
     Some(ChangeKind::Upsert {
         version: Version::from_bytes(&upsert.version)?,
+        encoded_bytes: content.encoded_len(),
         snapshot: convert::read(name, content).map(Box::new),
     })
 }
