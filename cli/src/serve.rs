@@ -133,6 +133,7 @@ fn config(flags: &Flags) -> Config {
         redis: flags.redis.clone(),
         load_timeout: LOAD_TIMEOUT,
         limits: Limits::default(),
+        state_dir: None,
         drain: DRAIN,
     }
 }

@@ -124,7 +124,7 @@ impl Health {
     fn ready(&self) -> Response<Full<Bytes>> {
         let (status, word) = if self.draining.is_cancelled() {
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-        } else if !self.store.has_been_up() {
+        } else if !self.store.is_ready() {
             (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "no controller has answered yet\n",

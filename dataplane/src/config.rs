@@ -4,6 +4,7 @@
 //! sees a flag or an environment variable.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -59,6 +60,11 @@ pub struct Flags {
     )]
     pub store_bytes: ByteSize,
 
+    /// Keeps what was loaded on disk, for a restart without a controller; holds secrets, so only the
+    /// owner may enter it; made if it is not there
+    #[arg(long, env = "TURNPIKE_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
     /// How long open requests may take to finish after SIGTERM
     #[arg(long, env = "TURNPIKE_DRAIN", value_name = "DURATION", default_value = "600s", value_parser = duration)]
     pub drain: Duration,
@@ -77,6 +83,8 @@ pub struct Config {
     pub load_timeout: Duration,
     /// How much is kept of what was loaded, and for how long.
     pub limits: Limits,
+    /// Where what was loaded outlives the process; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
     /// How long open requests may take to finish once told to stop.
     pub drain: Duration,
     /// Names this data plane to people, in the controller's logs and status.
@@ -93,6 +101,7 @@ impl Flags {
             admin: flags.admin,
             redis: flags.redis,
             load_timeout: flags.load_timeout,
+            state_dir: flags.state_dir,
             limits: Limits {
                 idle: Some(flags.idle_domain).filter(|idle| !idle.is_zero()),
                 bytes: Some(flags.store_bytes.0).filter(|bytes| *bytes > 0),

@@ -1,6 +1,7 @@
 //! The `turnpike-dataplane` command: reads flags, sets the process up, runs.
 //!
-//! Exit status: 0 after a clean end, 2 for a mistake in flags, else 1.
+//! Exit status: 0 after a clean end, 2 for a mistake in flags or in the state
+//! directory, else 1.
 
 use std::io;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 use turnpike_dataplane::quota::redis::InvalidRedisUrl;
+use turnpike_dataplane::store::StateDirError;
 use turnpike_dataplane::store::demand::Controllers;
 use turnpike_dataplane::{DataPlane, Flags};
 
@@ -23,7 +25,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<InvalidRedisUrl>() { 2 } else { 1 })
+            let is_mistake = error.is::<InvalidRedisUrl>() || error.is::<StateDirError>();
+            ExitCode::from(if is_mistake { 2 } else { 1 })
         }
     }
 }

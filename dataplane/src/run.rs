@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,7 +25,7 @@ use crate::quota::{
     Store as QuotaStore, system_clock,
 };
 use crate::store::demand::{self, Controllers};
-use crate::store::{Bounds, Limits, Store, eviction};
+use crate::store::{Bounds, Limits, StateDir, Store, eviction};
 use crate::upstream::Pool;
 
 /// How long the end of the process may wait for requests that were cut: they notice at once, and each
@@ -41,6 +42,7 @@ pub struct DataPlane {
     gateway: Arc<Gateway>,
     quotas: Owned,
     log_writer: Writer,
+    state_dir: Option<StateDir>,
 }
 
 /// A task, and how it is told to end.
@@ -68,6 +70,7 @@ impl DataPlane {
         let (access_log, log_writer) =
             AccessLog::spawn(io::stdout()).context("starting the access log")?;
         let store = Store::new(config.load_timeout, Bounds::default());
+        let state_dir = open_state_dir(&store, config.state_dir.clone()).await?;
         let counters = Arc::new(QuotaCounters::default());
         let (quotas, quota_task) = spawn_quotas(config.redis.as_deref(), counters.clone())?;
         let metrics = Metrics::new(store.clone(), counters, access_log.dropped_count());
@@ -87,6 +90,7 @@ impl DataPlane {
             gateway,
             quotas: quota_task,
             log_writer,
+            state_dir,
         })
     }
 
@@ -114,7 +118,9 @@ impl DataPlane {
             gateway,
             quotas,
             log_writer,
+            state_dir,
         } = self;
+        let disk = state_dir.map(|state_dir| spawn_disk(state_dir, &gateway.store));
         let demand = spawn_demand(&gateway.store, controllers, &config.name);
         let eviction = spawn_eviction(&gateway.store, config.limits);
         let admin = spawn_admin(admin, &gateway, &config.name, shutdown.clone());
@@ -130,6 +136,9 @@ impl DataPlane {
         quotas.end("writing the last usage").await?;
         demand.end("closing the snapshot stream").await?;
         eviction.end("ending eviction").await?;
+        if let Some(disk) = disk {
+            disk.end("writing the last snapshots").await?;
+        }
         write_out(log_writer).await;
         admin.end("closing the admin port").await
     }
@@ -185,6 +194,27 @@ fn spawn_demand(store: &Store, controllers: Controllers, name: &str) -> Owned {
     let run = demand::run(store.clone(), controllers, name.to_owned(), stop.clone());
     Owned {
         task: tokio::spawn(run),
+        stop,
+    }
+}
+
+/// What was on disk is in force before the listener takes anything.
+async fn open_state_dir(store: &Store, path: Option<PathBuf>) -> anyhow::Result<Option<StateDir>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let opened = spawn_blocking(move || StateDir::open(&path)).await;
+    let (state_dir, restorable) = opened
+        .context("reading --state-dir")?
+        .context("--state-dir")?;
+    store.restore(restorable);
+    Ok(Some(state_dir))
+}
+
+fn spawn_disk(state_dir: StateDir, store: &Store) -> Owned {
+    let stop = CancellationToken::new();
+    Owned {
+        task: tokio::spawn(state_dir.keep(store.clone(), stop.clone())),
         stop,
     }
 }

@@ -14,9 +14,11 @@ mod apply;
 mod book;
 mod cost;
 pub mod demand;
+mod disk;
 pub mod eviction;
 mod fixed;
 mod glob;
+mod journal;
 mod link;
 mod lookup;
 mod oldest;
@@ -26,7 +28,7 @@ mod tables;
 pub mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -37,6 +39,7 @@ use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::name::ObjectName;
 
 pub use book::{Bounds, Census};
+pub use disk::{Restorable, StateDir, StateDirError};
 pub use eviction::Limits;
 pub use glob::{GlobError, Globs, Pattern};
 pub use link::Link;
@@ -67,6 +70,8 @@ struct Inner {
     outgoing: Notify,
     link: link::LinkState,
     load_timeout: Duration,
+    /// Something was in force before any controller was heard.
+    is_restored: AtomicBool,
     counts: Counts,
 }
 
@@ -108,6 +113,7 @@ impl Store {
             outgoing: Notify::new(),
             link: link::LinkState::new(link, now),
             load_timeout,
+            is_restored: AtomicBool::new(false),
             counts: Counts::default(),
         }))
     }
@@ -125,6 +131,15 @@ impl Store {
     /// Whether a controller has ever been heard: until then nothing can be answered.
     pub fn has_been_up(&self) -> bool {
         self.0.link.has_been_up()
+    }
+
+    /// Whether there is anything to serve from: a controller was heard, or the disk held something.
+    pub fn is_ready(&self) -> bool {
+        self.has_been_up() || self.0.is_restored.load(Ordering::Relaxed)
+    }
+
+    fn set_restored(&self) {
+        self.0.is_restored.store(true, Ordering::Relaxed);
     }
 
     /// Counts what is known.

@@ -15,6 +15,7 @@ use turnpike_snapshot::{Name, Snapshot, Version};
 use super::Store;
 use super::book::{Book, Form, Outgoing, Restated, Settled};
 use super::cost;
+use super::journal::Journal;
 use super::tables::{Gone, Tables};
 
 /// One change of a unit.
@@ -87,8 +88,29 @@ impl Store {
             self.0.tables.forget(name);
             book.forget(name);
         }
+        book.record_fleet_keys(keys);
         drop(book);
         self.0.outgoing.notify_one();
+    }
+
+    /// Notes from now on what changes, for the disk.
+    pub(super) fn keep_journal(&self) {
+        self.book().keep_journal();
+    }
+
+    /// Gives what has changed since it was last taken.
+    pub(super) fn take_journal(&self) -> Journal {
+        self.book().take_journal()
+    }
+
+    /// Makes names unknown, on disk too.
+    pub(super) fn unlearn(&self, names: impl IntoIterator<Item = Name>) {
+        let mut book = self.book();
+        for name in names {
+            self.0.tables.forget(&name);
+            book.forget(&name);
+            book.erase(&name);
+        }
     }
 
     pub(crate) fn restate(&self) -> Restated {
@@ -145,8 +167,11 @@ impl Applying<'_> {
                     .references()
                     .into_iter()
                     .for_each(|name| self.book.refer(name));
-                self.put(&name, form, &snapshot)
-                    .map_err(|error| error.to_string())
+                let put = self.put(&name, form, &snapshot);
+                if put.is_ok() {
+                    self.book.record(&name, form.version, &snapshot);
+                }
+                put.map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
@@ -203,7 +228,7 @@ impl Applying<'_> {
 }
 
 /// Whether requests ask for the name by itself; all else comes along by reference.
-fn is_by_request(name: &Name) -> bool {
+pub(super) fn is_by_request(name: &Name) -> bool {
     match name {
         Name::Domain(host) => !is_wildcard(host),
         _ => name.is_subscribable(),

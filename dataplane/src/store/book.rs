@@ -13,11 +13,15 @@ mod outbox;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use prost::Message;
 use tokio::sync::watch;
-use turnpike_snapshot::{Name, Version};
+use turnpike_snapshot::credential::FleetKey;
+use turnpike_snapshot::proto::Content;
+use turnpike_snapshot::{Name, Snapshot, Version};
 
 use self::outbox::Outbox;
 pub(crate) use self::outbox::Outgoing;
+use super::journal::{Journal, Row};
 use super::oldest::Oldest;
 
 /// How many names of a kind are kept.
@@ -63,6 +67,8 @@ pub(crate) struct Book {
     now: u32,
     /// Of all forms that are in force.
     bytes: u64,
+    /// `None`: nothing is written to disk.
+    journal: Option<Journal>,
 }
 
 /// A form that is in force.
@@ -141,6 +147,7 @@ impl Book {
             outbox: Outbox::default(),
             now: 0,
             bytes: 0,
+            journal: None,
         }
     }
 
@@ -192,8 +199,12 @@ impl Book {
             asked.since = self.now;
         }
         self.bytes = self.bytes - bytes(asked.form) + bytes(form);
+        let is_withdrawn = asked.form.is_some() && form.is_none();
         asked.form = form;
         asked.state = State::Settled(settled);
+        if is_withdrawn {
+            self.erase(name);
+        }
         self.enter(name)
     }
 
@@ -204,6 +215,7 @@ impl Book {
         self.bytes -= bytes(asked.form.take());
         asked.since = self.now;
         asked.state = State::Pending(watch::channel(()).0);
+        self.erase(name);
         self.enter(name)
     }
 
@@ -213,6 +225,9 @@ impl Book {
         if let Some(asked) = self.asked.remove(name) {
             self.bytes -= bytes(asked.form);
             self.outbox.unsubscribe(name);
+            if asked.form.is_some() {
+                self.erase(name);
+            }
         }
     }
 
@@ -338,6 +353,7 @@ impl Book {
     pub(crate) fn release(&mut self, name: &Name) {
         let before = self.dependencies.remove(name);
         self.bytes -= bytes(before.map(|held| held.form));
+        self.erase(name);
         self.lingering.insert(name.clone());
     }
 
@@ -353,6 +369,44 @@ impl Book {
         let held = &self.dependencies;
         self.lingering
             .retain(|name| !held.contains_key(name) && !remove(name));
+    }
+}
+
+/// What is to be written to disk.
+impl Book {
+    pub(crate) fn keep_journal(&mut self) {
+        self.journal = Some(Journal::default());
+    }
+
+    pub(crate) fn take_journal(&mut self) -> Journal {
+        let journal = self.journal.as_mut().map(std::mem::take);
+        journal.unwrap_or_default()
+    }
+
+    /// A snapshot has come into force.
+    pub(crate) fn record(&mut self, name: &Name, version: Version, snapshot: &Snapshot) {
+        if let Some(journal) = &mut self.journal {
+            let asked = self.asked.get(name);
+            let row = Row {
+                version,
+                fleet_key: asked.and_then(|asked| asked.fleet_key.clone()),
+                content: Content::from(snapshot).encode_to_vec(),
+            };
+            journal.put(name, row);
+        }
+    }
+
+    pub(crate) fn record_fleet_keys(&mut self, keys: Vec<FleetKey>) {
+        if let Some(journal) = &mut self.journal {
+            journal.set_fleet_keys(keys);
+        }
+    }
+
+    /// What is not in force must not be found on disk.
+    pub(crate) fn erase(&mut self, name: &Name) {
+        if let Some(journal) = &mut self.journal {
+            journal.remove(name);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod request_templates;
 mod request_wire;
 mod request_world;
 mod store_controller;
+mod store_disk;
 mod store_eviction;
 mod store_link;
 mod store_load;

@@ -33,6 +33,7 @@ async fn run(controller: &Controller) -> Running {
         redis: None,
         load_timeout: Duration::from_secs(30),
         limits: Limits::default(),
+        state_dir: None,
         drain: Duration::from_secs(30),
         name: "test".into(),
     };
@@ -213,6 +214,7 @@ async fn a_port_in_use_is_named() {
         redis: None,
         load_timeout: Duration::from_secs(1),
         limits: Limits::default(),
+        state_dir: None,
         drain: Duration::from_secs(1),
         name: "test".into(),
     };
