@@ -11,11 +11,13 @@
 //! book behind one lock that is never held across an await.
 
 mod apply;
+mod asker;
 mod book;
 mod cost;
 pub mod demand;
 mod disk;
 pub mod eviction;
+mod fair;
 mod fixed;
 mod glob;
 mod journal;
@@ -35,9 +37,11 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use turnpike_snapshot::Name;
 use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::name::ObjectName;
 
+pub use asker::Asker;
 pub use book::{Bounds, Census};
 pub use disk::{Restorable, StateDir, StateDirError};
 pub use eviction::Limits;
@@ -81,6 +85,18 @@ struct Counts {
     refused: AtomicU64,
     idle: AtomicU64,
     over_budget: AtomicU64,
+    refused_domains: AtomicU64,
+    refused_credentials: AtomicU64,
+}
+
+impl Counts {
+    fn refuse_lookup(&self, name: &Name) {
+        let count = match name {
+            Name::Credential { .. } => &self.refused_credentials,
+            _ => &self.refused_domains,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// What was done with changes since the start.
@@ -94,6 +110,10 @@ pub struct Activity {
     pub evicted_idle: u64,
     /// Forgotten to stay within the budget.
     pub evicted_over_budget: u64,
+    /// Hosts not looked up because their asker had looked up too many that do not exist.
+    pub refused_domains: u64,
+    /// The same for keys.
+    pub refused_credentials: u64,
 }
 
 impl Store {
@@ -159,12 +179,16 @@ impl Store {
             refused,
             idle,
             over_budget,
+            refused_domains,
+            refused_credentials,
         } = &self.0.counts;
         Activity {
             applied: applied.load(Ordering::Relaxed),
             refused: refused.load(Ordering::Relaxed),
             evicted_idle: idle.load(Ordering::Relaxed),
             evicted_over_budget: over_budget.load(Ordering::Relaxed),
+            refused_domains: refused_domains.load(Ordering::Relaxed),
+            refused_credentials: refused_credentials.load(Ordering::Relaxed),
         }
     }
 

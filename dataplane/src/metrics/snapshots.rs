@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use super::Labels;
-use crate::store::{Activity, Link, Store};
+use crate::store::{Link, Store};
 
 pub(super) fn register(registry: &mut Registry, store: Store) {
     registry.register_collector(Box::new(Snapshots(store)));
@@ -47,11 +47,30 @@ impl Collector for Snapshots {
         bytes.encode(encoder.encode_descriptor(name, help, None, bytes.metric_type())?)?;
 
         let activity = self.0.activity();
-        let evictions = evictions(activity);
+        let evictions = by(
+            "reason",
+            [
+                ("idle", activity.evicted_idle),
+                ("budget", activity.evicted_over_budget),
+            ],
+        );
         let name = "turnpike_store_evictions";
         let help = "Domains and keys forgotten, by why";
         let kind = evictions.metric_type();
         evictions.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+
+        let refused = by(
+            "kind",
+            [
+                ("domain", activity.refused_domains),
+                ("credential", activity.refused_credentials),
+            ],
+        );
+        let name = "turnpike_store_lookups_refused";
+        let help = "Look-ups refused to who asks for too much that does not exist";
+        let kind = refused.metric_type();
+        refused.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+
         for (name, help, count) in [
             (
                 "turnpike_snapshot_changes_applied",
@@ -76,16 +95,15 @@ impl Collector for Snapshots {
     }
 }
 
-fn evictions(activity: Activity) -> Family<Labels<1>, Counter> {
-    let evictions: Family<Labels<1>, Counter> = Family::default();
-    for (reason, count) in [
-        ("idle", activity.evicted_idle),
-        ("budget", activity.evicted_over_budget),
-    ] {
-        let counter = evictions.get_or_create_owned(&[("reason", reason)]);
-        counter.inc_by(count);
+fn by<const N: usize>(
+    label: &'static str,
+    counts: [(&'static str, u64); N],
+) -> Family<Labels<1>, Counter> {
+    let family: Family<Labels<1>, Counter> = Family::default();
+    for (value, count) in counts {
+        family.get_or_create_owned(&[(label, value)]).inc_by(count);
     }
-    evictions
+    family
 }
 
 fn names(store: &Store) -> Family<Labels<2>, Gauge> {

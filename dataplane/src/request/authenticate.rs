@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::error::{RequestError, Result};
 use super::routes::{Route, Routes};
 use crate::store::view::{AuthenticationView, Consumer, CredentialView};
-use crate::store::{FetchError, Store};
+use crate::store::{Asker, FetchError, Store};
 
 /// Where keys come beside `Authorization: Bearer`. Source: the SDKs of Anthropic, Azure and Google.
 static KEY_HEADERS: [HeaderName; 3] = [
@@ -54,21 +54,24 @@ impl Caller {
 
 /// Finds out who calls; waits where a key is seen for the first time.
 ///
-/// `now` is in seconds since 1970. Errors: a key that is nobody's, two different ones that are both
+/// `now` is in seconds since 1970; keys not seen before are looked up on `asker`'s account. Errors: a key that is nobody's, two different ones that are both
 /// somebody's, none where every route needs one.
 pub async fn authenticate(
     store: &Store,
     routes: &Routes,
     headers: &HeaderMap,
+    asker: Asker,
     now: i64,
 ) -> Result<Caller> {
     let realm = &routes.domain().namespace;
     let keys = keys(headers);
     match keys.as_slice() {
         [] => keyless(routes),
-        [key] => verify(store, realm, key, now).await.map(Caller::Known),
+        [key] => verify(store, realm, key, asker, now)
+            .await
+            .map(Caller::Known),
         several if several.len() > MAX_KEYS => Err(multiple_keys()),
-        several => verify_one_of(store, realm, several, now)
+        several => verify_one_of(store, realm, several, asker, now)
             .await
             .map(Caller::Known),
     }
@@ -115,12 +118,13 @@ async fn verify_one_of(
     store: &Store,
     realm: &str,
     keys: &[&[u8]],
+    asker: Asker,
     now: i64,
 ) -> Result<Arc<Consumer>> {
     let mut verified = None;
     let mut refused = None;
     for key in keys {
-        match verify(store, realm, key, now).await {
+        match verify(store, realm, key, asker, now).await {
             Ok(_) if verified.is_some() => return Err(multiple_keys()),
             Ok(consumer) => verified = Some(consumer),
             Err(error) => refused = refused.or(Some(error)),
@@ -129,10 +133,17 @@ async fn verify_one_of(
     verified.ok_or_else(|| refused.unwrap_or_else(missing_key))
 }
 
-async fn verify(store: &Store, realm: &str, key: &[u8], now: i64) -> Result<Arc<Consumer>> {
-    match store.fetch_credential(realm, key).await {
+async fn verify(
+    store: &Store,
+    realm: &str,
+    key: &[u8],
+    asker: Asker,
+    now: i64,
+) -> Result<Arc<Consumer>> {
+    match store.fetch_credential(realm, key, asker).await {
         Ok(credential) => judge(&credential, now),
         Err(FetchError::Unknown) => Err(invalid_key("this API key is not known here")),
+        Err(FetchError::TooManyLookups(after)) => Err(super::error::too_many_lookups(after)),
         Err(FetchError::Unavailable) => Err(super::error::unavailable()),
     }
 }

@@ -249,6 +249,17 @@ pub(super) fn unavailable() -> RequestError {
     .retry_after(Duration::from_secs(1))
 }
 
+/// The caller has asked for too much that does not exist, and this would have to be looked up.
+pub(super) fn too_many_lookups(after: Duration) -> RequestError {
+    RequestError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_lookups",
+        "too many unknown hosts or API keys came from this address; what is not loaded already \
+         is not looked up for it until retry-after has passed",
+    )
+    .retry_after(after)
+}
+
 impl Source {
     fn as_str(self) -> &'static str {
         match self {

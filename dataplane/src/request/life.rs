@@ -22,8 +22,8 @@ use super::{operation, peek};
 use crate::arrival::{Arrival, HostError, HostName};
 use crate::gateway::Gateway;
 use crate::quota::Output;
-use crate::store::FetchError;
 use crate::store::view::DomainView;
+use crate::store::{Asker, FetchError};
 
 /// Names hints of the request that the provider had no word for.
 const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-turnpike-dropped");
@@ -84,12 +84,13 @@ async fn live(
     body: Incoming,
     account: &mut Account,
 ) -> Result<Reply> {
-    let routes = Routes::of(find_domain(gateway, arrival.host.as_ref()).await?);
+    let asker = Asker::from(arrival.remote.ip());
+    let routes = Routes::of(find_domain(gateway, arrival.host.as_ref(), asker).await?);
     account.note(|record| record.namespace = Some(routes.domain().namespace.clone()));
     let operation = operation::recognise(&parts.method, parts.uri.path())?;
     account.asks(&operation);
     let now = jiff::Timestamp::now().as_second();
-    let caller = authenticate(&gateway.store, &routes, &parts.headers, now).await?;
+    let caller = authenticate(&gateway.store, &routes, &parts.headers, asker, now).await?;
     note_caller(account, &caller);
     if let Some(reply) = answer_here(&operation, &routes, &caller, parts)? {
         return Ok(reply);
@@ -169,6 +170,7 @@ async fn carry(
 async fn find_domain(
     gateway: &Gateway,
     host: std::result::Result<&HostName, &HostError>,
+    asker: Asker,
 ) -> Result<Arc<DomainView>> {
     let host =
         host.map_err(|fault| RequestError::bad_request("invalid_host", fault.to_string()))?;
@@ -177,7 +179,7 @@ async fn find_domain(
     }
     gateway
         .store
-        .fetch_domain(host)
+        .fetch_domain(host, asker)
         .await
         .map_err(|error| match error {
             FetchError::Unknown => RequestError::new(
@@ -185,6 +187,7 @@ async fn find_domain(
                 "unknown_host",
                 format!("the host {:?} is not served here", host.as_str()),
             ),
+            FetchError::TooManyLookups(after) => super::error::too_many_lookups(after),
             FetchError::Unavailable => super::error::unavailable(),
         })
 }

@@ -5,13 +5,14 @@
 //! ```
 //!
 //! Pure: it is told the time, and does no I/O. Pending names, misses and aliases are bounded each;
-//! when one kind is full, its oldest is unsubscribed and forgotten. A name that
+//! when one kind is full, the oldest of whoever has most of it is unsubscribed and forgotten. A name that
 //! nobody answered in time stays pending: it is no miss.
 
 mod outbox;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::Message;
 use tokio::sync::watch;
@@ -21,6 +22,8 @@ use turnpike_snapshot::{Name, Snapshot, Version};
 
 use self::outbox::Outbox;
 pub(crate) use self::outbox::Outgoing;
+use super::asker::{Asker, Budgets};
+use super::fair::Fair;
 use super::journal::{Journal, Row};
 use super::oldest::Oldest;
 
@@ -57,11 +60,13 @@ pub(crate) type Waiter = watch::Receiver<()>;
 pub(crate) struct Book {
     bounds: Bounds,
     asked: HashMap<Name, Asked>,
-    oldest: [Oldest<Name>; CLASSES],
+    /// Those of whom only so many are kept.
+    bounded: [Fair<Owner, Name>; CLASSES],
+    budgets: Budgets,
     /// What came along by reference.
     dependencies: HashMap<Name, Dependency>,
     /// Referred to without being held: removed once nobody refers to them.
-    lingering: HashSet<Name>,
+    lingering: Oldest<Name>,
     outbox: Outbox,
     /// Seconds since 1970.
     now: u32,
@@ -79,8 +84,17 @@ pub(crate) struct Form {
     pub(crate) bytes: u32,
 }
 
+/// On whose account a bounded name is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    Asker(Asker),
+    Realm(String),
+}
+
 struct Asked {
     state: State,
+    /// Who asked first.
+    asker: Asker,
     form: Option<Form>,
     /// For credentials: the fleet key that the id was made with.
     fleet_key: Option<Arc<str>>,
@@ -135,15 +149,25 @@ pub struct Census {
 }
 
 const CLASSES: usize = 4;
+const PENDING: usize = 0;
+const CREDENTIAL_MISSES: usize = 1;
+/// One asker may have this part of all questions open: a flood leaves room for the others, and
+/// a proxy in front of everybody can still load thousands of domains at once.
+const PENDING_SHARE: usize = 4;
+/// Answers come within milliseconds.
+const FULL_SHARE_PAUSE: Duration = Duration::from_secs(1);
+/// Names looked at in one sweep, so that many that stay cost a unit no more than few.
+const SWEPT: usize = 64;
 
 impl Book {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
             asked: HashMap::new(),
-            oldest: Default::default(),
+            bounded: Default::default(),
+            budgets: Budgets::default(),
             dependencies: HashMap::new(),
-            lingering: HashSet::new(),
+            lingering: Oldest::default(),
             outbox: Outbox::default(),
             now: 0,
             bytes: 0,
@@ -167,6 +191,7 @@ impl Book {
         &mut self,
         name: &Name,
         fleet_key: Option<&Arc<str>>,
+        asker: Asker,
     ) -> (Option<Waiter>, Option<Name>) {
         match self.asked.get(name).map(|asked| &asked.state) {
             Some(State::Settled(_)) => (None, None),
@@ -175,6 +200,7 @@ impl Book {
                 let (sender, waiter) = watch::channel(());
                 let asked = Asked {
                     state: State::Pending(sender),
+                    asker,
                     form: None,
                     fleet_key: fleet_key.cloned(),
                     since: self.now,
@@ -184,6 +210,19 @@ impl Book {
                 (Some(waiter), self.enter(name))
             }
         }
+    }
+
+    /// How long this asker must wait before it may ask for a name that is not known; `None`: it
+    /// need not. Whoever joins a question that is open asks nothing.
+    pub(crate) fn refusal(&self, name: &Name, asker: Asker) -> Option<Duration> {
+        if asker == Asker::Nobody || self.asked.contains_key(name) {
+            return None;
+        }
+        let share = (self.bounds.pending / PENDING_SHARE).max(1);
+        if self.bounded[PENDING].len_of(&Owner::Asker(asker)) >= share {
+            return Some(FULL_SHARE_PAUSE);
+        }
+        self.budgets.refusal(name, asker, self.now)
     }
 
     /// Writes down what came of a name; gives who had to make room for it.
@@ -197,6 +236,9 @@ impl Book {
         let asked = self.asked.get_mut(name)?;
         if !asked.is(settled, form) {
             asked.since = self.now;
+        }
+        if settled == Settled::Absent && matches!(asked.state, State::Pending(_)) {
+            self.budgets.debit(name, asked.asker, self.now);
         }
         self.bytes = self.bytes - bytes(asked.form) + bytes(form);
         let is_withdrawn = asked.form.is_some() && form.is_none();
@@ -215,6 +257,8 @@ impl Book {
         self.bytes -= bytes(asked.form.take());
         asked.since = self.now;
         asked.state = State::Pending(watch::channel(()).0);
+        // Nobody asked for this to be open again.
+        asked.asker = Asker::Nobody;
         self.erase(name);
         self.enter(name)
     }
@@ -287,25 +331,38 @@ impl Book {
 
     fn enter(&mut self, name: &Name) -> Option<Name> {
         let class = self.class(name)?;
-        let bound = self.bound(class);
-        self.oldest[class].insert(name.clone());
-        let evicted = (self.oldest[class].len() > bound)
-            .then(|| self.oldest[class].pop())
+        let (bound, owner) = (self.bound(class), self.owner(class, name)?);
+        self.bounded[class].insert(owner, name.clone());
+        let evicted = (self.bounded[class].len() > bound)
+            .then(|| self.bounded[class].pop())
             .flatten()?;
         self.forget(&evicted);
         Some(evicted)
     }
 
     fn leave(&mut self, name: &Name) {
-        if let Some(class) = self.class(name) {
-            self.oldest[class].remove(name);
+        if let Some(class) = self.class(name)
+            && let Some(owner) = self.owner(class, name)
+        {
+            self.bounded[class].remove(&owner, name);
+        }
+    }
+
+    /// Wrong keys are on the account of the tenant that they are tried at, all else
+    /// on that of who asked.
+    fn owner(&self, class: usize, name: &Name) -> Option<Owner> {
+        match name {
+            Name::Credential { realm, .. } if class == CREDENTIAL_MISSES => {
+                Some(Owner::Realm(realm.clone()))
+            }
+            _ => Some(Owner::Asker(self.asked.get(name)?.asker)),
         }
     }
 
     fn class(&self, name: &Name) -> Option<usize> {
         match (&self.asked.get(name)?.state, name) {
-            (State::Pending(_), _) => Some(0),
-            (State::Settled(Settled::Absent), Name::Credential { .. }) => Some(1),
+            (State::Pending(_), _) => Some(PENDING),
+            (State::Settled(Settled::Absent), Name::Credential { .. }) => Some(CREDENTIAL_MISSES),
             (State::Settled(Settled::Absent), _) => Some(2),
             (State::Settled(Settled::Alias), _) => Some(3),
             (State::Settled(Settled::Held | Settled::Refused), _) => None,
@@ -364,11 +421,17 @@ impl Book {
         }
     }
 
-    /// Goes through what is not held, keeping what `remove` says is still referred to.
+    /// Goes through what is not held, some at a time in turn, keeping what `remove` says is still
+    /// referred to.
     pub(crate) fn sweep(&mut self, remove: impl Fn(&Name) -> bool) {
-        let held = &self.dependencies;
-        self.lingering
-            .retain(|name| !held.contains_key(name) && !remove(name));
+        for _ in 0..self.lingering.len().min(SWEPT) {
+            let Some(name) = self.lingering.pop() else {
+                return;
+            };
+            if !self.dependencies.contains_key(&name) && !remove(&name) {
+                self.lingering.insert(name);
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use turnpike_snapshot::proto::Content;
 use turnpike_snapshot::{Name, Snapshot, Version};
 
 use super::apply::{Change, ChangeKind};
+use super::asker::Asker;
 use super::{Bounds, LOAD_TIMEOUT, Link, Store};
 
 impl Store {
@@ -42,7 +43,7 @@ impl Store {
 
     fn hold_open(&self, name: &Name) {
         if name.is_subscribable() {
-            self.book().ask(name, None);
+            self.book().ask(name, None, Asker::Nobody);
         }
     }
 }

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Duration, Instant, timeout_at};
 use turnpike_snapshot::Name;
 use turnpike_snapshot::credential::sha256;
 
 use super::Store;
+use super::asker::Asker;
 use super::book::Waiter;
 use super::link::Link;
 use super::tables::{CredentialKey, DomainSlot, Known};
@@ -21,10 +22,16 @@ pub enum FetchError {
     /// There is no such thing; this may be remembered for a while, a creation ends it at once.
     #[error("it does not exist")]
     Unknown,
+    /// The asker has looked up too much that does not exist; it may again after this time.
+    #[error("too many look-ups of what does not exist")]
+    TooManyLookups(Duration),
     /// Nobody could say in time; never remembered.
     #[error("no controller could be asked, or none answered in time")]
     Unavailable,
 }
+
+/// A question that others' floods push out of the book is asked again, but not for ever.
+const ASKED_AGAIN: usize = 3;
 
 type Answer<T> = Result<Arc<T>, FetchError>;
 
@@ -34,41 +41,55 @@ impl Store {
         self.known_domain(host)?.ok()
     }
 
-    /// Gives a domain, loading it if need be.
-    pub async fn fetch_domain(&self, host: &str) -> Answer<DomainView> {
+    /// Gives a domain, loading it on the asker's account if need be.
+    pub async fn fetch_domain(&self, host: &str, asker: Asker) -> Answer<DomainView> {
         if let Some(answer) = self.known_domain(host) {
             return answer;
         }
-        self.load_domain(host).await
+        self.load_domain(host, asker).await
     }
 
-    /// Says whose API key it is, loading that if need be.
+    /// Says whose API key it is, loading that on the asker's account if need be.
     ///
     /// The realm is the namespace whose consumers count.
-    pub async fn fetch_credential(&self, realm: &str, api_key: &[u8]) -> Answer<CredentialView> {
+    pub async fn fetch_credential(
+        &self,
+        realm: &str,
+        api_key: &[u8],
+        asker: Asker,
+    ) -> Answer<CredentialView> {
         let digest = sha256(api_key);
         match self.known_credential(&self.candidates(realm, &digest)) {
             Some(answer) => answer,
-            None => self.load_credential(realm, &digest).await,
+            None => self.load_credential(realm, &digest, asker).await,
         }
     }
 
-    async fn load_domain(&self, host: &str) -> Answer<DomainView> {
+    async fn load_domain(&self, host: &str, asker: Asker) -> Answer<DomainView> {
         let name = Name::Domain(host.to_owned());
         let deadline = Instant::now() + self.0.load_timeout;
-        if let Some(waiter) = self.ask(&name, None)? {
-            wait(waiter, deadline).await?;
+        for _ in 0..ASKED_AGAIN {
+            if let Some(waiter) = self.ask(&name, None, asker)? {
+                wait(waiter, deadline).await?;
+            }
+            if let Some(answer) = self.known_domain(host) {
+                return answer;
+            }
         }
-        let answer = self.known_domain(host);
-        answer.unwrap_or(Err(FetchError::Unavailable))
+        Err(FetchError::Unavailable)
     }
 
     /// Asks under every fleet key; begins anew when the keys change meanwhile.
-    async fn load_credential(&self, realm: &str, digest: &[u8; 32]) -> Answer<CredentialView> {
+    async fn load_credential(
+        &self,
+        realm: &str,
+        digest: &[u8; 32],
+        asker: Asker,
+    ) -> Answer<CredentialView> {
         let deadline = Instant::now() + self.0.load_timeout;
         loop {
             let keys = self.0.fleet_keys.load_full();
-            let answer = self.ask_credential(realm, digest, deadline).await?;
+            let answer = self.ask_credential(realm, digest, asker, deadline).await?;
             let is_same = Arc::ptr_eq(&keys, &self.0.fleet_keys.load());
             match answer {
                 Some(Ok(credential)) => return Ok(credential),
@@ -83,12 +104,13 @@ impl Store {
         &self,
         realm: &str,
         digest: &[u8; 32],
+        asker: Asker,
         deadline: Instant,
     ) -> Result<Option<Answer<CredentialView>>, FetchError> {
         let candidates = self.candidates(realm, digest);
         let mut waiters = Vec::with_capacity(candidates.len());
         for candidate in &candidates {
-            waiters.extend(self.ask(&candidate.key.name(), Some(&candidate.fleet_key))?);
+            waiters.extend(self.ask(&candidate.key.name(), Some(&candidate.fleet_key), asker)?);
         }
         for waiter in waiters {
             wait(waiter, deadline).await?;
@@ -128,7 +150,12 @@ impl Store {
     }
 
     /// Notes the question; `None`: it has been answered.
-    fn ask(&self, name: &Name, fleet_key: Option<&Arc<str>>) -> Result<Option<Waiter>, FetchError> {
+    fn ask(
+        &self,
+        name: &Name,
+        fleet_key: Option<&Arc<str>>,
+        asker: Asker,
+    ) -> Result<Option<Waiter>, FetchError> {
         let inner = &self.0;
         if inner.link.get() == Link::Closed {
             return Err(FetchError::Unknown);
@@ -137,7 +164,11 @@ impl Store {
             return Err(FetchError::Unavailable);
         }
         let mut book = self.book();
-        let (waiter, evicted) = book.ask(name, fleet_key);
+        if let Some(after) = book.refusal(name, asker) {
+            inner.counts.refuse_lookup(name);
+            return Err(FetchError::TooManyLookups(after));
+        }
+        let (waiter, evicted) = book.ask(name, fleet_key, asker);
         if let Some(evicted) = evicted {
             inner.tables.forget(&evicted);
         }

@@ -22,6 +22,7 @@ mod request_world;
 mod store_controller;
 mod store_disk;
 mod store_eviction;
+mod store_floods;
 mod store_link;
 mod store_load;
 mod store_run;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use turnpike_dataplane::Store;
-use turnpike_dataplane::store::{Bounds, FetchError, StateDir, StateDirError, demand};
+use turnpike_dataplane::store::{Asker, Bounds, FetchError, StateDir, StateDirError, demand};
 use turnpike_snapshot::Snapshot;
 
 use crate::store_controller::{Controller, Say, Stream};
@@ -52,7 +52,9 @@ impl Life {
     }
 
     async fn verifies(&self) -> Result<(), FetchError> {
-        let fetched = self.store.fetch_credential(NAMESPACE, API_KEY.as_bytes());
+        let fetched = self
+            .store
+            .fetch_credential(NAMESPACE, API_KEY.as_bytes(), Asker::Nobody);
         fetched.await.map(|_| ())
     }
 }
@@ -76,8 +78,11 @@ async fn loaded(path: &Path) -> (Controller, Life, Stream) {
     unit.push(Say::Upsert(host("x.lab.test"), alias));
     ask(&life.store, &mut stream, "x.lab.test", unit).await;
     let store = life.store.clone();
-    let verified =
-        tokio::spawn(async move { store.fetch_credential(NAMESPACE, API_KEY.as_bytes()).await });
+    let verified = tokio::spawn(async move {
+        store
+            .fetch_credential(NAMESPACE, API_KEY.as_bytes(), Asker::Nobody)
+            .await
+    });
     stream.asked().await;
     stream.put(credential(&key, API_KEY)).await;
     let _ = verified.await.unwrap();
@@ -87,7 +92,7 @@ async fn loaded(path: &Path) -> (Controller, Life, Stream) {
 
 async fn ask(store: &Store, stream: &mut Stream, name: &'static str, unit: Vec<Say>) {
     let asking = store.clone();
-    let fetched = tokio::spawn(async move { asking.fetch_domain(name).await });
+    let fetched = tokio::spawn(async move { asking.fetch_domain(name, Asker::Nobody).await });
     stream.asked().await;
     stream.put(unit).await;
     let _ = fetched.await.unwrap();
@@ -109,7 +114,7 @@ async fn a_restart_without_a_controller_serves_what_was_in_force() {
     let covered = life.store.get_domain("x.lab.test").unwrap();
     assert_eq!(&*covered.host, "*.lab.test");
     assert_eq!(life.verifies().await, Ok(()));
-    let unknown = life.store.fetch_domain("never.test").await;
+    let unknown = life.store.fetch_domain("never.test", Asker::Nobody).await;
     assert_eq!(unknown.unwrap_err(), FetchError::Unavailable);
 
     // And once more: what was restored is on disk still.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::advance;
-use turnpike_dataplane::store::{Bounds, DomainView, FetchError, Limits};
+use turnpike_dataplane::store::{Asker, Bounds, DomainView, FetchError, Limits};
 use turnpike_snapshot::proto::client_message::Message as Up;
 use turnpike_snapshot::{Name, Snapshot};
 
@@ -33,7 +33,7 @@ fn idle(after: Duration) -> Limits {
 
 async fn load(data_plane: &DataPlane, stream: &mut Stream, name: &str) -> Arc<DomainView> {
     let (store, asked) = (data_plane.store.clone(), name.to_owned());
-    let fetched = tokio::spawn(async move { store.fetch_domain(&asked).await });
+    let fetched = tokio::spawn(async move { store.fetch_domain(&asked, Asker::Nobody).await });
     assert_eq!(stream.asked().await, [format!("domain/{name}")]);
     stream.put(whole(name, "main")).await;
     fetched.await.unwrap().unwrap()
@@ -41,8 +41,11 @@ async fn load(data_plane: &DataPlane, stream: &mut Stream, name: &str) -> Arc<Do
 
 async fn load_key(data_plane: &DataPlane, stream: &mut Stream) {
     let store = data_plane.store.clone();
-    let fetched =
-        tokio::spawn(async move { store.fetch_credential(NAMESPACE, API_KEY.as_bytes()).await });
+    let fetched = tokio::spawn(async move {
+        store
+            .fetch_credential(NAMESPACE, API_KEY.as_bytes(), Asker::Nobody)
+            .await
+    });
     stream.asked().await;
     stream.put(credential(&fleet_key("k1"), API_KEY)).await;
     fetched.await.unwrap().unwrap();
@@ -109,12 +112,13 @@ async fn a_pushed_change_is_no_use() {
 async fn misses_and_aliases_are_forgotten_too_and_their_wildcard_when_it_is_dropped() {
     let (_controller, data_plane, mut stream) = start(idle(Duration::from_secs(60))).await;
     let store = data_plane.store.clone();
-    let missed = tokio::spawn(async move { store.fetch_domain("miss.test").await });
+    let missed = tokio::spawn(async move { store.fetch_domain("miss.test", Asker::Nobody).await });
     stream.asked().await;
     stream.put(vec![Say::Absent(host("miss.test"))]).await;
     assert_eq!(missed.await.unwrap().unwrap_err(), FetchError::Unknown);
     let store = data_plane.store.clone();
-    let fetched = tokio::spawn(async move { store.fetch_domain("a.lab.test").await });
+    let fetched =
+        tokio::spawn(async move { store.fetch_domain("a.lab.test", Asker::Nobody).await });
     stream.asked().await;
     let mut unit = whole("*.lab.test", "lab");
     let alias = Snapshot::Alias("*.lab.test".into());

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
 use turnpike_dataplane::Store;
 use turnpike_dataplane::store::demand::Controllers;
-use turnpike_dataplane::store::{Bounds, CredentialView, FetchError, Link};
+use turnpike_dataplane::store::{Asker, Bounds, CredentialView, FetchError, Link};
 use turnpike_snapshot::Version;
 use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::proto::client_message::Message as Up;
@@ -23,12 +23,16 @@ type Fetch = tokio::task::JoinHandle<Result<Arc<CredentialView>, FetchError>>;
 
 fn verify(store: &Store) -> Fetch {
     let store = store.clone();
-    tokio::spawn(async move { store.fetch_credential(NAMESPACE, API_KEY.as_bytes()).await })
+    tokio::spawn(async move {
+        store
+            .fetch_credential(NAMESPACE, API_KEY.as_bytes(), Asker::Nobody)
+            .await
+    })
 }
 
 async fn load(data_plane: &DataPlane, stream: &mut Stream, name: &'static str) {
     let store = data_plane.store.clone();
-    let fetched = tokio::spawn(async move { store.fetch_domain(name).await });
+    let fetched = tokio::spawn(async move { store.fetch_domain(name, Asker::Nobody).await });
     stream.asked().await;
     stream.put(whole(name, "main")).await;
     fetched.await.unwrap().unwrap();
@@ -60,7 +64,7 @@ async fn a_new_stream_begins_with_all_that_is_held_and_wanted() {
     let (mut controller, data_plane, mut stream) = start(&[]).await;
     load(&data_plane, &mut stream, "a.test").await;
     let store = data_plane.store.clone();
-    let missed = tokio::spawn(async move { store.fetch_domain("miss.test").await });
+    let missed = tokio::spawn(async move { store.fetch_domain("miss.test", Asker::Nobody).await });
     stream.asked().await;
     stream.put(vec![Say::Absent(host("miss.test"))]).await;
     missed.await.unwrap().unwrap_err();
@@ -98,20 +102,26 @@ async fn what_is_loaded_goes_on_without_a_controller() {
     let (controller, data_plane, mut stream) = start(&[]).await;
     load(&data_plane, &mut stream, "a.test").await;
     drop((stream, controller));
-    let new = data_plane.store.fetch_domain("b.test").await;
+    let new = data_plane.store.fetch_domain("b.test", Asker::Nobody).await;
     assert_eq!(new.unwrap_err(), FetchError::Unavailable);
     assert_eq!(data_plane.store.link(), Link::Down);
-    assert!(data_plane.store.fetch_domain("a.test").await.is_ok());
+    assert!(
+        data_plane
+            .store
+            .fetch_domain("a.test", Asker::Nobody)
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_long_outage_new_hosts_are_refused_without_waiting() {
     let (controller, data_plane, stream) = start(&[]).await;
     drop((stream, controller));
-    let _ = data_plane.store.fetch_domain("a.test").await;
+    let _ = data_plane.store.fetch_domain("a.test", Asker::Nobody).await;
     tokio::time::advance(LOAD_TIMEOUT).await;
     let asked = Instant::now();
-    let refused = data_plane.store.fetch_domain("b.test").await;
+    let refused = data_plane.store.fetch_domain("b.test", Asker::Nobody).await;
     assert_eq!(refused.unwrap_err(), FetchError::Unavailable);
     assert_eq!(asked.elapsed().as_millis(), 0);
 }
@@ -120,7 +130,7 @@ async fn after_a_long_outage_new_hosts_are_refused_without_waiting() {
 async fn a_question_outlives_the_stream_that_it_was_asked_on() {
     let (mut controller, data_plane, mut stream) = start(&[]).await;
     let store = data_plane.store.clone();
-    let fetched = tokio::spawn(async move { store.fetch_domain("a.test").await });
+    let fetched = tokio::spawn(async move { store.fetch_domain("a.test", Asker::Nobody).await });
     stream.asked().await;
     drop(stream);
     let mut stream = controller.greet(&[]).await;
@@ -254,8 +264,11 @@ async fn wrong_keys_are_bounded_and_remembered() {
     data_plane.up().await;
     for wrong in ["wrong-1", "wrong-2"] {
         let store = data_plane.store.clone();
-        let fetched =
-            tokio::spawn(async move { store.fetch_credential(NAMESPACE, wrong.as_bytes()).await });
+        let fetched = tokio::spawn(async move {
+            store
+                .fetch_credential(NAMESPACE, wrong.as_bytes(), Asker::Nobody)
+                .await
+        });
         stream.asked().await;
         stream
             .put(vec![Say::Absent(credential_name(&key, wrong))])
@@ -263,7 +276,7 @@ async fn wrong_keys_are_bounded_and_remembered() {
         assert_eq!(fetched.await.unwrap().unwrap_err(), FetchError::Unknown);
         let again = data_plane
             .store
-            .fetch_credential(NAMESPACE, wrong.as_bytes())
+            .fetch_credential(NAMESPACE, wrong.as_bytes(), Asker::Nobody)
             .await;
         assert_eq!(again.unwrap_err(), FetchError::Unknown);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use turnpike_dataplane::store::{Bounds, DomainView, FetchError, Store};
+use turnpike_dataplane::store::{Asker, Bounds, DomainView, FetchError, Store};
 use turnpike_snapshot::proto::client_message::Message as Up;
 use turnpike_snapshot::{Name, Snapshot};
 
@@ -13,7 +13,7 @@ type Fetch = tokio::task::JoinHandle<Result<Arc<DomainView>, FetchError>>;
 
 fn fetch(store: &Store, host: &'static str) -> Fetch {
     let store = store.clone();
-    tokio::spawn(async move { store.fetch_domain(host).await })
+    tokio::spawn(async move { store.fetch_domain(host, Asker::Nobody).await })
 }
 
 fn route(view: &DomainView) -> &str {
@@ -73,7 +73,7 @@ async fn many_cold_domains_at_once_are_all_served() {
         .cloned()
         .map(|host| {
             let store = data_plane.store.clone();
-            tokio::spawn(async move { store.fetch_domain(&host).await })
+            tokio::spawn(async move { store.fetch_domain(&host, Asker::Nobody).await })
         })
         .collect();
     let mut waiting = hosts.len();
@@ -106,11 +106,15 @@ async fn a_miss_is_remembered_until_the_host_is_created() {
     stream.put(vec![Say::Absent(host("a.test"))]).await;
     assert_eq!(fetched.await.unwrap().unwrap_err(), FetchError::Unknown);
 
-    let again = data_plane.store.fetch_domain("a.test").await;
+    let again = data_plane.store.fetch_domain("a.test", Asker::Nobody).await;
     assert_eq!(again.unwrap_err(), FetchError::Unknown);
 
     stream.put(whole("a.test", "main")).await;
-    let view = data_plane.store.fetch_domain("a.test").await.unwrap();
+    let view = data_plane
+        .store
+        .fetch_domain("a.test", Asker::Nobody)
+        .await
+        .unwrap();
     assert_eq!(route(&view), "main");
 }
 
@@ -118,7 +122,7 @@ async fn a_miss_is_remembered_until_the_host_is_created() {
 async fn a_timeout_is_not_remembered() {
     let (_controller, data_plane, mut stream) = start().await;
     let store = &data_plane.store;
-    let late = store.fetch_domain("a.test").await;
+    let late = store.fetch_domain("a.test", Asker::Nobody).await;
     assert_eq!(late.unwrap_err(), FetchError::Unavailable);
     assert_eq!(stream.asked().await, ["domain/a.test"]);
 
@@ -166,7 +170,7 @@ async fn every_order_of_miss_timeout_and_creation_ends_in_served() {
                 Timeout => tokio::time::advance(LOAD_TIMEOUT).await,
             }
         }
-        let view = data_plane.store.fetch_domain("a.test").await;
+        let view = data_plane.store.fetch_domain("a.test", Asker::Nobody).await;
         assert_eq!(route(&view.unwrap()), "main", "{order:?}");
         drop(fetched);
     }
@@ -225,7 +229,7 @@ async fn a_deleted_host_is_unknown_at_once() {
     stream
         .put(vec![Say::Absent(host("a.test")), Say::Drop(Name::Fleet)])
         .await;
-    let gone = data_plane.store.fetch_domain("a.test").await;
+    let gone = data_plane.store.fetch_domain("a.test", Asker::Nobody).await;
     assert_eq!(gone.unwrap_err(), FetchError::Unknown);
 }
 
@@ -272,7 +276,7 @@ async fn a_domain_without_its_policy_is_refused_and_served_once_it_is_whole() {
     stream.acked().await;
     assert_eq!(fetched.await.unwrap().unwrap_err(), FetchError::Unavailable);
     // Answered from memory, without waiting for the load timeout.
-    let again = data_plane.store.fetch_domain("a.test").await;
+    let again = data_plane.store.fetch_domain("a.test", Asker::Nobody).await;
     assert_eq!(again.unwrap_err(), FetchError::Unavailable);
 
     stream.put(whole("a.test", "main")).await;

@@ -9,6 +9,7 @@ use super::Restorable;
 use super::row::ReadRow;
 use crate::store::Store;
 use crate::store::apply::{Change, ChangeKind};
+use crate::store::asker::Asker;
 
 impl Store {
     /// Puts what was read into force, and notes from now on what changes, for the disk.
@@ -47,7 +48,8 @@ impl Store {
 
     fn restored(&self, name: Name, row: ReadRow) -> Change {
         if crate::store::apply::is_by_request(&name) {
-            self.book().ask(&name, row.fleet_key.as_ref());
+            let fleet_key = row.fleet_key.as_ref();
+            self.book().ask(&name, fleet_key, Asker::Nobody);
         }
         Change {
             name,
