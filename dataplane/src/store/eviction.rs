@@ -30,7 +30,7 @@ pub struct Limits {
 
 impl Default for Limits {
     /// An hour, so that who works with pauses is not reloaded; 256 MiB, which some
-    /// 30,000 tenants fit in.
+    /// 50,000 tenants of one rule fit in.
     fn default() -> Self {
         Self {
             idle: Some(Duration::from_secs(3600)),

@@ -142,6 +142,19 @@ impl Stream {
         subscribe.names.into_iter().map(|held| held.name).collect()
     }
 
+    /// The same, past the acknowledgements of units that nobody waited for.
+    pub(crate) async fn asked_meanwhile(&mut self) -> Vec<String> {
+        loop {
+            match self.next().await {
+                Up::Subscribe(subscribe) => {
+                    return subscribe.names.into_iter().map(|held| held.name).collect();
+                }
+                Up::Ack(_) => {}
+                other => panic!("neither a Subscribe nor an Ack: {other:?}"),
+            }
+        }
+    }
+
     pub(crate) async fn unsubscribed(&mut self) -> Vec<String> {
         match self.next().await {
             Up::Unsubscribe(unsubscribe) => unsubscribe.names,

@@ -7,14 +7,16 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use turnpike_dataplane::store::Limits;
 use turnpike_dataplane::{Config, DataPlane};
+use turnpike_snapshot::Snapshot;
+use turnpike_snapshot::proto::client_message::Message as Up;
 
 use crate::store_controller::{Controller, Say};
-use crate::store_snapshots::{credential, fleet_key, host, whole};
+use crate::store_snapshots::{credential, credential_name, domain, fleet_key, host, whole};
 
 const API_KEY: &str = "sk-turnpike-alice-0123456789";
 
@@ -223,4 +225,146 @@ async fn a_port_in_use_is_named() {
         error.to_string().contains(&address.to_string()),
         "{error:#}"
     );
+}
+
+/// Answers as a controller does that knows `known….test`, late.
+async fn answer(mut stream: crate::store_controller::Stream, delay: Duration) {
+    loop {
+        if let Up::Subscribe(subscribe) = stream.next().await {
+            tokio::time::sleep(delay).await;
+            let unit =
+                subscribe
+                    .names
+                    .iter()
+                    .flat_map(|held| match held.name.strip_prefix("domain/") {
+                        Some(name) if name.starts_with("known") => whole(name, "main"),
+                        _ => vec![Say::Absent(held.name.parse().unwrap())],
+                    });
+            stream.say(unit.collect()).await;
+        }
+    }
+}
+
+/// Asks from another address of this machine.
+async fn ask_from(address: [u8; 4], callers: SocketAddr, request: String) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((address, 0).into()).unwrap();
+    let mut stream = socket.connect(callers).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_hosts_is_told_so_and_others_are_served() {
+    let mut controller = Controller::start();
+    let running = run(&controller).await;
+    let stream = controller.greet(&[fleet_key("k1")]).await;
+    tokio::spawn(answer(stream, Duration::ZERO));
+    let from = |address, host: &str| ask_from(address, running.callers, chat(host));
+    // 401: the domain was found, the key is nobody's.
+    let known = from([127, 0, 0, 1], "known.test").await;
+    assert!(known.starts_with("HTTP/1.1 401"), "{known}");
+
+    let mut refused = None;
+    for number in 0..5_000 {
+        let answer = from([127, 0, 0, 1], &format!("no{number}.test")).await;
+        if !answer.starts_with("HTTP/1.1 404") {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("thousands of look-ups in vain were all made");
+    assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+    assert!(refused.contains("too_many_lookups") && refused.contains("retry-after: 1"));
+
+    let loaded = from([127, 0, 0, 1], "known.test").await;
+    assert!(loaded.starts_with("HTTP/1.1 401"), "{loaded}");
+    let other = from([127, 0, 0, 2], "known-cold.test").await;
+    assert!(other.starts_with("HTTP/1.1 401"), "{other}");
+}
+
+/// A chat whose text is of so many bytes, in chunks.
+fn chunked(host: &str, key: &str, text: &str) -> Vec<u8> {
+    let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let mut wire = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\
+         transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    )
+    .into_bytes();
+    for chunk in body.as_bytes().chunks(60_000) {
+        wire.extend(format!("{:x}\r\n", chunk.len()).as_bytes());
+        wire.extend(chunk);
+        wire.extend(b"\r\n");
+    }
+    wire.extend(b"0\r\n\r\n");
+    wire
+}
+
+/// Sends all of it, however slowly it is taken; gives what comes back.
+async fn exchange(address: SocketAddr, wire: Vec<u8>) -> String {
+    let (mut read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
+    // A refusal may come before all is sent, and ends the connection.
+    let sending = tokio::spawn(async move { write.write_all(&wire).await.map(|()| write) });
+    let mut answer = Vec::new();
+    let _ = read.read_to_end(&mut answer).await;
+    sending.abort();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_large_body_waits_unharmed_for_a_cold_domain_and_its_policy() {
+    let mut controller = Controller::start();
+    let running = run(&controller).await;
+    let key = fleet_key("k1");
+    let mut stream = controller.greet(std::slice::from_ref(&key)).await;
+    let callers = running.callers;
+    let text: String = (0..1_200_000)
+        .map(|number| format!("{number:08} "))
+        .collect();
+    assert!(text.len() > 10 << 20);
+    let wire = chunked("a.test", API_KEY, text.trim_end());
+    let sent = tokio::spawn(exchange(callers, wire));
+    let stranger = tokio::spawn(exchange(
+        callers,
+        chunked("a.test", "wrong", text.trim_end()),
+    ));
+    assert_eq!(stream.asked().await, ["domain/a.test"]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let Snapshot::Domain(mut domain) = domain("main") else {
+        unreachable!("it is a domain")
+    };
+    domain.routes[0].max_body_bytes = 32 << 20;
+    let mut unit = whole("a.test", "main");
+    unit.pop();
+    unit.push(Say::Upsert(host("a.test"), Snapshot::Domain(domain)));
+    stream.put(unit).await;
+    let ours = credential_name(&key, API_KEY).to_string();
+    let mut asked = stream.asked().await;
+    if asked.len() == 1 {
+        asked.extend(stream.asked().await);
+    }
+    for name in asked {
+        if name == ours {
+            stream.say(credential(&key, API_KEY)).await;
+        } else {
+            stream.say(vec![Say::Absent(name.parse().unwrap())]).await;
+        }
+    }
+    let stranger = stranger.await.unwrap();
+    assert!(stranger.starts_with("HTTP/1.1 401"), "{stranger}");
+    let answer = sent.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{}", &answer[..200]);
+    assert!(answer.contains(text.trim_end()), "the body was harmed");
+
+    // And where there is no such domain, or nobody to ask.
+    let sent = tokio::spawn(exchange(
+        callers,
+        chunked("b.test", API_KEY, text.trim_end()),
+    ));
+    assert_eq!(stream.asked_meanwhile().await, ["domain/b.test"]);
+    stream.say(vec![Say::Absent(host("b.test"))]).await;
+    assert!(sent.await.unwrap().starts_with("HTTP/1.1 404"));
 }
