@@ -46,9 +46,21 @@ pub(crate) struct Refusal {
 }
 
 impl Store {
-    /// Puts a unit into force; what is refused leaves the form before it standing.
+    /// Puts a controller's unit into force; what is refused leaves the form before it standing.
     pub(crate) fn apply(&self, unit: Vec<Change>) -> Vec<Refusal> {
         let changes = unit.len() as u64;
+        let refusals = self.put_into_force(unit);
+        let refused = refusals.len() as u64;
+        let counts = &self.0.counts;
+        counts
+            .applied
+            .fetch_add(changes - refused, Ordering::Relaxed);
+        counts.refused.fetch_add(refused, Ordering::Relaxed);
+        refusals
+    }
+
+    /// The same for what no controller has sent: it is not counted.
+    pub(super) fn put_into_force(&self, unit: Vec<Change>) -> Vec<Refusal> {
         let mut book = self.book();
         let mut applying = Applying {
             tables: &self.0.tables,
@@ -58,14 +70,7 @@ impl Store {
         for change in unit {
             applying.apply(change);
         }
-        let refusals = applying.finish();
-        let refused = refusals.len() as u64;
-        let counts = &self.0.counts;
-        counts
-            .applied
-            .fetch_add(changes - refused, Ordering::Relaxed);
-        counts.refused.fetch_add(refused, Ordering::Relaxed);
-        refusals
+        applying.finish()
     }
 
     /// Takes the controller's fleet keys; what was asked under others is forgotten.

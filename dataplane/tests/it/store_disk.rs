@@ -107,6 +107,7 @@ async fn a_restart_without_a_controller_serves_what_was_in_force() {
 
     let life = Life::start(directory.path(), None);
     assert!(life.store.is_ready() && !life.store.has_been_up());
+    assert_eq!(life.store.activity().applied, 0, "no controller sent it");
     let own = life.store.get_domain("a.test").unwrap();
     assert_eq!(&*own.routes[0].name, "main");
     let provider = own.routes[0].rules[0].backends[0].provider.load().unwrap();

@@ -28,7 +28,7 @@ impl Store {
             .into_iter()
             .map(|(name, row)| self.restored(name, row))
             .collect();
-        let refusals = self.apply(unit);
+        let refusals = self.put_into_force(unit);
         self.keep_journal();
         let refused: Vec<_> = refusals
             .into_iter()
