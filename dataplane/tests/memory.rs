@@ -104,10 +104,11 @@ fn tenant(number: usize, rules: usize) -> Vec<(Name, Snapshot)> {
         namespace: namespace.clone(),
         routes: vec![Route {
             name: "main".into(),
-            authentication: Authentication::Required,
-            allow: Vec::new(),
+            authentication: Some(Authentication::Required),
+            allow: Some(Vec::new()),
             rules: (0..rules).map(rule).collect(),
-            max_body_bytes: 32 << 20,
+            max_body_bytes: Some(32 << 20),
+            template: None,
         }],
     };
     let host = format!("{namespace}.maas.example.com");
@@ -128,6 +129,8 @@ fn rule(number: usize) -> Rule {
         provider: provider(),
         model: Some(model.into()),
         weight: 1,
+        models: Vec::new(),
+        fault: None,
     };
     Rule {
         name: format!("rule-{number}"),

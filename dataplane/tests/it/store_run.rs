@@ -336,7 +336,7 @@ async fn a_large_body_waits_unharmed_for_a_cold_domain_and_its_policy() {
     let Snapshot::Domain(mut domain) = domain("main") else {
         unreachable!("it is a domain")
     };
-    domain.routes[0].max_body_bytes = 32 << 20;
+    domain.routes[0].max_body_bytes = Some(32 << 20);
     let mut unit = whole("a.test", "main");
     unit.pop();
     unit.push(Say::Upsert(host("a.test"), Snapshot::Domain(domain)));
