@@ -52,7 +52,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 const DATA_PLANE_CHARS: usize = 128;
 
 /// The way out. Where it is full, no unit is made.
-pub(super) type Outbound = mpsc::Sender<Result<ServerMessage, Status>>;
+pub type Outbound = mpsc::Sender<Result<ServerMessage, Status>>;
 
 /// What all streams share.
 #[derive(Clone)]
@@ -70,7 +70,7 @@ pub struct Context {
 }
 
 /// Serves one stream until either side ends it; the last word is a status.
-pub(super) async fn run(
+pub async fn run(
     context: Context,
     inbound: impl Stream<Item = Result<ClientMessage, Status>> + Unpin,
     outbound: Outbound,
