@@ -7,6 +7,7 @@
 pub mod baseline;
 pub mod create_to_served;
 pub mod domains;
+pub mod fleet;
 pub mod model;
 pub mod proxy;
 

@@ -46,9 +46,9 @@ enum Chore {
         check: bool,
     },
     /// Measures, release build: `proxy` (cost of a request), `create-to-served` (new routes),
-    /// `domains` (many tenants, on API servers of its own)
+    /// `domains` (many tenants, on API servers of its own) or `fleet` (a million, simulated)
     Bench {
-        #[arg(value_parser = ["proxy", "create-to-served", "domains"])]
+        #[arg(value_parser = ["proxy", "create-to-served", "domains", "fleet"])]
         name: String,
         /// Goes to the benchmark as it is; see `cargo xtask bench NAME -- --help`
         #[arg(last = true)]

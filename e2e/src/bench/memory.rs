@@ -16,6 +16,11 @@ pub(super) fn of(pid: u32) -> Result<Memory> {
     read(&format!("/proc/{pid}/status"))
 }
 
+/// Reads the memory of this process.
+pub(super) fn own() -> Result<Memory> {
+    read("/proc/self/status")
+}
+
 fn read(file: &str) -> Result<Memory> {
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {file}"))?;
     let bytes = |name: &str| -> Result<u64> {

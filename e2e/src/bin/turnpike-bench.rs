@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use clap::Parser;
-use turnpike_e2e::bench::{baseline, create_to_served, domains, model, proxy};
+use turnpike_e2e::bench::{baseline, create_to_served, domains, fleet, model, proxy};
 
 /// As the programs that are measured.
 #[global_allocator]
@@ -19,6 +19,8 @@ enum Args {
     CreateToServed(create_to_served::Options),
     /// What tens of thousands of tenants cost, and what each notices of the others
     Domains(domains::Options),
+    /// What a million domains and a thousand data planes would cost a controller: a simulation
+    Fleet(fleet::Options),
     /// The model server that the benchmarks use
     #[command(hide = true)]
     ServeModel {
@@ -41,6 +43,7 @@ async fn main() -> Result<()> {
         Args::Proxy(options) => proxy::run(options).await,
         Args::CreateToServed(options) => create_to_served::run(options).await,
         Args::Domains(options) => domains::run(options).await,
+        Args::Fleet(options) => fleet::run(options).await,
         Args::ServeModel { listen } => model::serve(listen).await,
         Args::ServeProxy { listen, upstream } => baseline::serve(listen, upstream).await,
     }

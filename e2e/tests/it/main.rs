@@ -1,6 +1,7 @@
 //! The whole gateway against a real API server, Redis and SDK. Each module shows one thing; each
 //! test has a namespace of its own.
 
+mod bench_fleet;
 mod fault_client;
 mod fault_controller;
 mod fault_provider;
