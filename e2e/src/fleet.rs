@@ -32,7 +32,7 @@ pub struct Controller {
 impl Controller {
     /// Starts one and waits until it is ready.
     pub async fn start(folder: &Path, source: Source<'_>) -> Result<Self> {
-        Self::start_with(folder, source, &[]).await
+        Self::start_with(folder, source, &[("--hostname-policy", "*")]).await
     }
 
     /// Starts one with more flags and waits until it is ready.
@@ -46,7 +46,6 @@ impl Controller {
             ("--listen", &listen.to_string()),
             ("--admin", &admin.to_string()),
             ("--platform-namespace", PLATFORM_NAMESPACE),
-            ("--hostname-policy", "*"),
         ]);
         arguments.extend(match source {
             Source::Cluster(cluster) => path_flag("--kubeconfig", cluster.kubeconfig()),

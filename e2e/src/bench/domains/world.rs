@@ -52,9 +52,8 @@ impl World {
             Layout::Shared => "*",
         };
         let flags = [("--hostname-policy", policy)];
-        let flags = if shape.is_plain { &[] } else { &flags[..] };
         let source = Source::Cluster(&cluster);
-        let controller = Controller::start_with(folder, source, flags).await?;
+        let controller = Controller::start_with(folder, source, &flags).await?;
         let data_plane = |name| DataPlane::start(folder, name, &controller, None);
         let data_planes = [
             data_plane("dataplane-0").await?,
