@@ -59,7 +59,10 @@ impl Index {
             names: [Name::Provider(name.clone())].into(),
             ..Touched::default()
         };
-        for referrer in self.refs.referrers(&key) {
+        // However many routes name it: they are looked at only where one may be admitted otherwise.
+        let is_same = before.map(|spec| &spec.grants) == now.map(|spec| &spec.grants);
+        let looked_at = (!is_same).then(|| self.refs.referrers(&key));
+        for referrer in looked_at.into_iter().flatten() {
             let namespace = &referrer.name.namespace;
             if *namespace == name.namespace {
                 if change.is_presence() {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use turnpike_crds::ai_route::{Authentication, TemplateGrant};
 use turnpike_crds::{AIRoute, AIRouteSpec};
 use turnpike_snapshot::Name;
 use turnpike_snapshot::name::ObjectName;
@@ -169,6 +170,10 @@ impl Index {
             return touched;
         }
         touched.names.insert(Name::Rules(name.clone()));
+        if terms(before) == terms(now) {
+            // However many take its rules: nobody need be looked at.
+            return touched;
+        }
         for referrer in self.refs.referrers(&route_key(name)) {
             let namespace = &referrer.name.namespace;
             let labels = self.namespaces.get(namespace);
@@ -193,6 +198,12 @@ impl Index {
         let own = hosts.filter(|host| self.hosts.owner(host) == Some(&name.namespace));
         touched.names.extend(own.cloned().map(Name::Domain));
     }
+}
+
+/// What decides whether and how a template is lent; `None`: it is no template.
+fn terms(spec: Option<&AIRouteSpec>) -> Option<(&[TemplateGrant], Option<&Authentication>)> {
+    let template = spec.filter(|spec| spec.is_template())?;
+    Some((&template.grants, Lent { template }.copied()))
 }
 
 pub(super) fn route_key(name: &ObjectName) -> ObjectKey {
