@@ -1,10 +1,12 @@
 //! A separate controller and data planes. One fleet on the API server is shared by all tests of
 //! a run: a Lease lets one controller write status, and tests want to know which.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::eventually::eventually;
 use crate::gateway::{Gateway, get};
@@ -88,6 +90,12 @@ impl Controller {
         get(self.admin, "/metrics").await?.text()
     }
 
+    /// What `/debug/index` tells, by a query such as `name=domain/a.test`.
+    pub async fn debug_index(&self, query: &str) -> Result<Value> {
+        let path = format!("/debug/index?{query}");
+        get(self.admin, &path).await?.expect_ok()?.json()
+    }
+
     async fn await_ready(&self) -> Result<()> {
         await_ready(&self.process, self.admin).await
     }
@@ -140,6 +148,24 @@ impl DataPlane {
     /// Where health and metrics are answered.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// What it holds of a namespace and of the hosts named after it, by name, with the version;
+    /// `None`: it knows that there is nothing.
+    pub async fn held(&self, namespace: &str) -> Result<BTreeMap<String, Option<String>>> {
+        let report = get(self.admin, "/debug/store").await?.expect_ok()?.json()?;
+        let lists = [&report["names"], &report["dependencies"]];
+        let entries = lists.into_iter().filter_map(Value::as_array).flatten();
+        let mut held = BTreeMap::new();
+        for entry in entries {
+            let name = entry["name"].as_str().context("an entry without name")?;
+            let is_settled = !matches!(entry["state"].as_str(), Some("Pending" | "Refused"));
+            if name.contains(namespace) && is_settled {
+                let version = entry["version"].as_str().map(str::to_owned);
+                held.insert(name.to_owned(), version);
+            }
+        }
+        Ok(held)
     }
 
     /// Its metrics in Prometheus' text format.

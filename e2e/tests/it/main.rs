@@ -4,6 +4,7 @@
 mod bench_fleet;
 mod fault_client;
 mod fault_controller;
+mod fault_kills;
 mod fault_provider;
 mod harness;
 mod quota_parallel;
