@@ -25,7 +25,7 @@ use turnpike_controller::world::World;
 use turnpike_snapshot::Version;
 use turnpike_snapshot::credential::FleetKey;
 
-use self::changes::Change;
+use self::changes::{Change, Reach};
 use self::streams::Streams;
 use self::tenants::Tenants;
 use crate::bench::memory;
@@ -36,6 +36,9 @@ pub use self::report::{
 
 /// The hosts that tenants may claim.
 const HOSTNAMES: &str = "{namespace}.maas.example.com";
+
+/// A change of all tenants for so many of one.
+const FLEET_SHARE: usize = 20;
 
 /// How much is simulated.
 #[derive(Debug, Clone, Args)]
@@ -49,7 +52,8 @@ pub struct Options {
     /// Tenants that each data plane asks for, drawn by Zipf's law
     #[arg(long, default_value_t = 1000)]
     pub interest: usize,
-    /// Changes of each kind that are applied and compiled without streams
+    /// Changes of each kind that are applied and compiled without streams; of those that concern
+    /// all tenants a twentieth
     #[arg(long, default_value_t = 2000)]
     pub changes: usize,
     /// Changes of each kind that are delivered
@@ -172,8 +176,15 @@ fn measure(
         compile: Vec::with_capacity(options.changes),
         names: 0,
     };
-    for form in 1..=options.changes as u64 {
+    let times = match kind.reach(tenants) {
+        Reach::Tenant => options.changes,
+        Reach::Fleet => options.changes.div_ceil(FLEET_SHARE),
+    };
+    for form in 1..=times as u64 {
         let tenant = random.random_range(0..options.domains);
+        if let Some(prior) = kind.prior() {
+            index.apply(prior.event(tenants, tenant, form)?);
+        }
         let event = kind.event(tenants, tenant, form)?;
         let begun = Instant::now();
         let touched = index.apply(event);
@@ -186,15 +197,8 @@ fn measure(
         }
         cost.compile.push(begun.elapsed());
         cost.names = cost.names.max(touched.names.len());
-        // What was taken away comes back, so that every tenant is whole.
-        match kind {
-            Change::RouteDeleted => {
-                index.apply(Change::RouteCreated.event(tenants, tenant, form)?);
-            }
-            Change::KeyRevoked => {
-                index.apply(Change::KeyRestored.event(tenants, tenant, form)?);
-            }
-            _ => {}
+        if let Some(undo) = kind.undo() {
+            index.apply(undo.event(tenants, tenant, form)?);
         }
     }
     Ok(cost)

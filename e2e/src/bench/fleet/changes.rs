@@ -1,5 +1,4 @@
-//! The kinds of change that a fleet lives with, each as events that go forth and, where it must,
-//! back.
+//! The kinds of change that a fleet lives with, each as an event, and what undoes it.
 
 use anyhow::Result;
 use turnpike_controller::source::Event;
@@ -32,7 +31,7 @@ pub(super) enum Reach {
 }
 
 impl Change {
-    /// In an order that leaves every tenant whole: what is deleted is created next.
+    /// All of them.
     pub(super) const ALL: [Change; 11] = [
         Change::RouteEdited,
         Change::RouteDeleted,
@@ -73,6 +72,24 @@ impl Change {
             Change::FleetQuota | Change::Template => Reach::Fleet,
             Change::ProviderEdited if !tenants.is_plain => Reach::Fleet,
             _ => Reach::Tenant,
+        }
+    }
+
+    /// What has to be taken away before this can give it back.
+    pub(super) fn prior(self) -> Option<Change> {
+        match self {
+            Change::RouteCreated => Some(Change::RouteDeleted),
+            Change::KeyRestored => Some(Change::KeyRevoked),
+            _ => None,
+        }
+    }
+
+    /// What gives back what this takes away, so that every tenant stays whole.
+    pub(super) fn undo(self) -> Option<Change> {
+        match self {
+            Change::RouteDeleted => Some(Change::RouteCreated),
+            Change::KeyRevoked => Some(Change::KeyRestored),
+            _ => None,
         }
     }
 

@@ -160,9 +160,8 @@ impl Streams {
         for number in 0..times {
             let tenant = self.held_tenant(number);
             self.form += 1;
-            // What takes away is given back before anything else, unmeasured; the other way round too.
-            if let Some(undone) = prior(change) {
-                self.apply(undone, tenant).await?;
+            if let Some(prior) = change.prior() {
+                self.apply(prior, tenant).await?;
             }
             let before = self.sent();
             let others = self.units_of_others(change, tenant);
@@ -175,7 +174,7 @@ impl Streams {
             delivered.strays += self.units_of_others(change, tenant) - others;
             delivered.bytes += sent.bytes - before.bytes;
             delivered.converged.push(converged);
-            if let Some(undo) = undo(change) {
+            if let Some(undo) = change.undo() {
                 self.apply(undo, tenant).await?;
             }
         }
@@ -386,24 +385,6 @@ impl Streams {
             bytes: self.context.metrics.unit_bytes.get(),
             compiled: self.view.compiled.load(Ordering::Relaxed),
         }
-    }
-}
-
-/// What has to be taken away before it can be given back.
-fn prior(change: Change) -> Option<Change> {
-    match change {
-        Change::RouteCreated => Some(Change::RouteDeleted),
-        Change::KeyRestored => Some(Change::KeyRevoked),
-        _ => None,
-    }
-}
-
-/// What gives back what was taken away.
-fn undo(change: Change) -> Option<Change> {
-    match change {
-        Change::RouteDeleted => Some(Change::RouteCreated),
-        Change::KeyRevoked => Some(Change::KeyRestored),
-        _ => None,
     }
 }
 
