@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use hyper::Method;
 use serde_json::Value;
 
 use crate::eventually::eventually;
-use crate::gateway::{Gateway, get};
+use crate::gateway::{Call, Gateway, get};
 use crate::kubernetes::{Cluster, PLATFORM_NAMESPACE};
 use crate::places;
 use crate::ports::free_address;
@@ -88,6 +89,18 @@ impl Controller {
     /// Its metrics in Prometheus' text format.
     pub async fn metrics(&self) -> Result<String> {
         get(self.admin, "/metrics").await?.text()
+    }
+
+    /// Lets a data plane lose most of what it holds.
+    pub async fn accept_mass_delete(&self) -> Result<()> {
+        let host = self.admin.to_string();
+        let call = Call {
+            method: Method::POST,
+            ..Call::get(&host, "/accept-mass-delete")
+        };
+        let answer = Gateway::at(self.admin).send(call).await?;
+        ensure!(answer.status < 300, "{}: {}", answer.status, answer.text()?);
+        Ok(())
     }
 
     /// What `/debug/index` tells, by a query such as `name=domain/a.test`.

@@ -4,8 +4,10 @@
 mod bench_fleet;
 mod fault_client;
 mod fault_controller;
+mod fault_frozen;
 mod fault_kills;
 mod fault_provider;
+mod fault_wipe;
 mod harness;
 mod quota_parallel;
 mod quota_redis;
