@@ -74,9 +74,6 @@ pub struct AIRouteSpec {
 }
 
 impl AIRouteSpec {
-    /// 32 MiB: prompts with images pass, and a flood of them does not.
-    pub const DEFAULT_MAX_BODY_BYTES: i64 = 32 << 20;
-
     /// Whether it serves no host, so that others may take its rules.
     pub fn is_template(&self) -> bool {
         self.hostnames.is_empty() && self.rules_from.is_none()

@@ -3,6 +3,10 @@
 
 use crate::name::ObjectName;
 
+/// How long a request body may be where neither a route nor its template says: 32 MiB, so that
+/// prompts with images pass and a flood of them does not.
+pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 << 20;
+
 /// All routes of one namespace for one host, oldest route first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain {

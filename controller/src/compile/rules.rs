@@ -7,7 +7,7 @@ use turnpike_crds::ai_route::{
     RouteMatch, RouteRule,
 };
 use turnpike_snapshot::domain::{
-    Authentication, Backend, Grant, HeaderMatch, Match, PathMatch, Rule,
+    Authentication, Backend, DEFAULT_MAX_BODY_BYTES, Grant, HeaderMatch, Match, PathMatch, Rule,
 };
 use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::rules::Rules;
@@ -22,7 +22,7 @@ pub(crate) struct MaxBody;
 
 impl MaxBody {
     /// Where neither a route nor its template says.
-    pub(crate) const DEFAULT: u64 = AIRouteSpec::DEFAULT_MAX_BODY_BYTES as u64;
+    pub(crate) const DEFAULT: u64 = DEFAULT_MAX_BODY_BYTES;
 
     /// The schema refuses what is negative.
     pub(crate) fn bytes(written: i64) -> u64 {

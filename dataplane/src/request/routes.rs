@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+use turnpike_snapshot::domain::DEFAULT_MAX_BODY_BYTES;
 
 use super::error::{RequestError, Result};
 use crate::store::view::{
@@ -113,7 +114,8 @@ impl<'a> Route<'a> {
         match (self.own.max_body_bytes, self.template) {
             (Some(own), _) => own,
             (None, Template::Lent(rules)) => rules.max_body_bytes,
-            (None, Template::None | Template::Faulty(_)) => 0,
+            // Long enough to be told what is wrong.
+            (None, Template::None | Template::Faulty(_)) => DEFAULT_MAX_BODY_BYTES,
         }
     }
 

@@ -114,7 +114,6 @@ async fn without_its_template_nothing_is_let_through_that_it_might_refuse() {
     };
     let mut world = borrowing();
     world.route().template = Some(fault.clone());
-    world.route().max_body_bytes = Some(5000);
     let gateway = TestGateway::start(world).await;
     for model in ["own", "lent", "none"] {
         let answer = ask(&gateway, model).await;
@@ -126,7 +125,6 @@ async fn without_its_template_nothing_is_let_through_that_it_might_refuse() {
     let mut world = borrowing();
     world.route().template = Some(fault);
     world.route().allow = Some(Vec::new());
-    world.route().max_body_bytes = Some(5000);
     let gateway = TestGateway::start(world).await;
     assert_eq!(ask(&gateway, "own").await.status, 200);
     assert_eq!(

@@ -15,6 +15,7 @@ mod replicas_lease;
 mod replicas_report;
 mod route_main_job;
 mod route_matching;
+mod route_templates;
 mod secrets_stay_secret;
 mod standalone_check;
 mod standalone_serve;
