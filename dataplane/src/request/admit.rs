@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 
 pub use authorize::authorize;
-pub use charges::Counted;
+pub use charges::{Counted, LaidBy, Unselected, over, unselected};
 
 use super::error::{RequestError, Result};
 use crate::quota::{Decision, Quotas, Ticket, Unit};

@@ -16,7 +16,7 @@ use turnpike_protocol::{
     ClientProtocol, FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor,
 };
 
-pub use choose::{Candidate, choose, is_offered, longest_total};
+pub use choose::{Candidate, Offer, candidate, choose, is_offered, longest_total, offer};
 
 use super::error::{RequestError, Result};
 use super::relay::{self, Answer, Clocks, HeldStream};
@@ -56,17 +56,7 @@ pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> R
         upstream_model: &candidate.upstream_model,
         created: seconds_since_1970(),
     };
-    let outgoing = turnpike_protocol::encode(
-        order.client,
-        order.operation,
-        order.head,
-        order.body,
-        &target,
-    )
-    .map_err(|unsupported| {
-        RequestError::bad_request("unsupported_parameter", unsupported.message)
-            .param(unsupported.field)
-    })?;
+    let outgoing = encode(order, &target)?;
     note(account, &candidate, upstream);
     let Outgoing {
         body,
@@ -105,6 +95,24 @@ pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> R
     })?;
     account.first_token();
     Ok(Attempted { answer, dropped })
+}
+
+/// Writes the body as the provider takes it.
+///
+/// Errors: 400 for what its protocol has no word for.
+pub fn encode(order: &Order<'_>, target: &Target<'_>) -> Result<Outgoing> {
+    let Order {
+        client,
+        operation,
+        head,
+        body,
+        ..
+    } = *order;
+    let outgoing = turnpike_protocol::encode(client, operation, head, body, target);
+    outgoing.map_err(|unsupported| {
+        RequestError::bad_request("unsupported_parameter", unsupported.message)
+            .param(unsupported.field)
+    })
 }
 
 /// Reads the answer: all of it, or of a stream up to its first content.

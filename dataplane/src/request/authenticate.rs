@@ -155,14 +155,20 @@ fn judge(credential: &CredentialView, now: i64) -> Result<Arc<Consumer>> {
     let Some(consumer) = credential.consumer.load() else {
         return Err(invalid_key("this API key is not known here"));
     };
-    if consumer.is_suspended {
-        return Err(RequestError::new(
-            StatusCode::FORBIDDEN,
-            "consumer_suspended",
-            "the consumer that this API key belongs to is suspended",
-        ));
-    }
+    refuse_suspended(&consumer)?;
     Ok(consumer)
+}
+
+/// Refuses a consumer whose keys are out of force.
+pub fn refuse_suspended(consumer: &Consumer) -> Result<()> {
+    if !consumer.is_suspended {
+        return Ok(());
+    }
+    Err(RequestError::new(
+        StatusCode::FORBIDDEN,
+        "consumer_suspended",
+        "the consumer that this API key belongs to is suspended",
+    ))
 }
 
 fn missing_key() -> RequestError {

@@ -185,6 +185,11 @@ impl RequestError {
         self.0.status
     }
 
+    /// What the client is told.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What may be done about it; `None`: nothing, it is the gateway's own answer.
     pub fn class(&self) -> Option<FaultClass> {
         self.0.class

@@ -23,7 +23,7 @@ use crate::arrival::{Arrival, HostError, HostName};
 use crate::gateway::Gateway;
 use crate::quota::Output;
 use crate::store::view::DomainView;
-use crate::store::{Asker, FetchError};
+use crate::store::{Asker, FetchError, Store};
 
 /// Names hints of the request that the provider had no word for.
 const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-turnpike-dropped");
@@ -85,7 +85,7 @@ async fn live(
     account: &mut Account,
 ) -> Result<Reply> {
     let asker = Asker::from(arrival.remote.ip());
-    let routes = Routes::of(find_domain(gateway, arrival.host.as_ref(), asker).await?);
+    let routes = Routes::of(find_domain(&gateway.store, arrival.host.as_ref(), asker).await?);
     account.note(|record| record.namespace = Some(routes.domain().namespace.clone()));
     let operation = operation::recognise(&parts.method, parts.uri.path())?;
     account.asks(&operation);
@@ -167,18 +167,20 @@ async fn carry(
     Ok(Reply { answer, headers })
 }
 
-async fn find_domain(
-    gateway: &Gateway,
+/// Finds the domain that a request is for, loading it on the asker's account if need be.
+///
+/// Errors: 400 for no host, 404 for one that is not served, 503 where nobody can say.
+pub async fn find_domain(
+    store: &Store,
     host: std::result::Result<&HostName, &HostError>,
     asker: Asker,
 ) -> Result<Arc<DomainView>> {
     let host =
         host.map_err(|fault| RequestError::bad_request("invalid_host", fault.to_string()))?;
-    if let Some(domain) = gateway.store.get_domain(host) {
+    if let Some(domain) = store.get_domain(host) {
         return Ok(domain);
     }
-    gateway
-        .store
+    store
         .fetch_domain(host, asker)
         .await
         .map_err(|error| match error {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::authenticate::Caller;
 use super::error::{RequestError, Result};
 use super::routes::{Route, Routes};
+use crate::store::Globs;
 use crate::store::view::{Consumer, MatchView, PathMatch, RuleView};
 
 /// What rules look at.
@@ -24,6 +25,19 @@ pub struct Matched<'a> {
     pub rule: &'a RuleView,
     /// Who the caller is on this route; `None`: nobody in particular.
     pub consumer: Option<Arc<Consumer>>,
+}
+
+/// The first condition of a match that does not hold.
+#[derive(Clone, Copy, Debug)]
+pub enum Unmet<'a> {
+    /// The path is another.
+    Path(&'a PathMatch),
+    /// The model fits none of these.
+    Model(&'a Globs),
+    /// This header is missing, or has another value.
+    Header(&'a HeaderName, &'a HeaderValue),
+    /// The caller is in none of these groups.
+    Groups(&'a [Arc<str>]),
 }
 
 /// Finds the first rule that matches, over the routes in their order.
@@ -69,15 +83,44 @@ fn rule_matches(
     consumer: Option<&Consumer>,
     model_counts: ModelCounts,
 ) -> bool {
-    let fits = |one: &MatchView| {
-        one.path
-            .as_ref()
-            .is_none_or(|path| path_matches(path, facts.path))
-            && (model_counts == ModelCounts::No || one.models.is_match(facts.model))
-            && headers_match(one, facts.headers)
-            && in_groups(&one.groups, consumer)
-    };
+    let fits = |one: &MatchView| unmet_of(one, facts, consumer, model_counts).is_none();
     rule.matches.is_empty() || rule.matches.iter().any(fits)
+}
+
+/// Says why a rule does not match: of each of its matches the first condition that does not
+/// hold. Empty: it matches.
+pub fn unmet<'a>(
+    rule: &'a RuleView,
+    facts: Facts<'_>,
+    consumer: Option<&Consumer>,
+) -> Vec<Unmet<'a>> {
+    if rule_matches(rule, facts, consumer, ModelCounts::Yes) {
+        return Vec::new();
+    }
+    let matches = rule.matches.iter();
+    matches
+        .filter_map(|one| unmet_of(one, facts, consumer, ModelCounts::Yes))
+        .collect()
+}
+
+fn unmet_of<'a>(
+    one: &'a MatchView,
+    facts: Facts<'_>,
+    consumer: Option<&Consumer>,
+    model_counts: ModelCounts,
+) -> Option<Unmet<'a>> {
+    if let Some(path) = &one.path
+        && !path_matches(path, facts.path)
+    {
+        return Some(Unmet::Path(path));
+    }
+    if model_counts == ModelCounts::Yes && !one.models.is_match(facts.model) {
+        return Some(Unmet::Model(&one.models));
+    }
+    if let Some((name, value)) = missing_header(one, facts.headers) {
+        return Some(Unmet::Header(name, value));
+    }
+    (!in_groups(&one.groups, consumer)).then_some(Unmet::Groups(&one.groups))
 }
 
 fn path_matches(wanted: &PathMatch, path: &str) -> bool {
@@ -91,11 +134,14 @@ fn path_matches(wanted: &PathMatch, path: &str) -> bool {
     }
 }
 
-fn headers_match(one: &MatchView, headers: &HeaderMap) -> bool {
-    let has = |(name, value): &(http::HeaderName, http::HeaderValue)| {
+fn missing_header<'a>(
+    one: &'a MatchView,
+    headers: &HeaderMap,
+) -> Option<&'a (HeaderName, HeaderValue)> {
+    let has = |(name, value): &(HeaderName, HeaderValue)| {
         headers.get_all(name).iter().any(|given| given == value)
     };
-    one.headers.iter().all(has)
+    one.headers.iter().find(|wanted| !has(wanted))
 }
 
 /// Whether the consumer is in one of the groups, or there is no condition.

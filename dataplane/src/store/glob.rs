@@ -4,6 +4,7 @@
 //! has no meta character is compared as text; `prefix*`, by far the most
 //! frequent, costs no regular expression.
 
+use std::fmt;
 use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -92,6 +93,27 @@ impl Globs {
     }
 }
 
+impl fmt::Display for Pattern {
+    /// As it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Exact(text) => f.write_str(text),
+            Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
+            Pattern::Glob(glob) => f.write_str(glob.glob().glob()),
+        }
+    }
+}
+
+impl fmt::Display for Globs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, pattern) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{pattern}")?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +149,12 @@ mod tests {
     fn no_pattern_is_no_condition() {
         let none = Globs::parse::<&str>(&[]).unwrap();
         assert!(none.is_empty() && none.is_match("anything"));
+    }
+
+    #[test]
+    fn patterns_are_shown_as_they_were_written() {
+        let globs = Globs::parse(&["gpt-4o", "gpt-4*", "*coder*"]).unwrap();
+        assert_eq!(globs.to_string(), "gpt-4o, gpt-4*, *coder*");
     }
 
     #[test]

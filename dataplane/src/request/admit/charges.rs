@@ -19,6 +19,26 @@ pub struct Counted<'a> {
     pub estimate: u64,
 }
 
+/// Who lays a quota upon a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaidBy {
+    /// The namespace itself.
+    Namespace,
+    /// The platform, upon all namespaces of some labels.
+    Fleet,
+}
+
+/// The first condition of a quota's selector that a request does not meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unselected {
+    /// The consumer is none of those named, and in none of the groups.
+    Consumer,
+    /// The route is another.
+    Route,
+    /// The model fits none of the globs.
+    Model,
+}
+
 /// One limit charged, in the words of its quota.
 pub(super) struct Charged {
     pub quota: Arc<QuotaView>,
@@ -44,21 +64,12 @@ pub(super) fn charges(
     fleet: &FleetView,
     counted: &Counted<'_>,
 ) -> (Vec<Ask>, Vec<Charged>) {
-    // An empty slot: the quota was withdrawn just now.
-    let own = tenant.quotas.iter().filter_map(|slot| slot.load());
-    let fleet = fleet
-        .quotas_over(&tenant.labels)
-        .filter_map(|slot| slot.load());
-    let mut quotas: Vec<Arc<QuotaView>> = Vec::new();
-    for quota in own.chain(fleet) {
-        let is_known = quotas.iter().any(|known| known.name == quota.name);
-        if !is_known && selects(&quota.selector, counted) {
-            quotas.push(quota);
-        }
-    }
     let mut asks = Vec::new();
     let mut charged = Vec::new();
-    for quota in quotas {
+    for (quota, _) in over(tenant, fleet) {
+        if unselected(&quota.selector, counted).is_some() {
+            continue;
+        }
         let subject = subject(&quota, counted);
         for limit in &quota.limits {
             let key = CounterKey {
@@ -85,16 +96,33 @@ pub(super) fn charges(
     (asks, charged)
 }
 
-fn selects(selector: &SelectorView, counted: &Counted<'_>) -> bool {
-    let on_route = || {
-        selector
-            .routes
-            .iter()
-            .any(|route| **route == *counted.route)
-    };
-    is_selected(&selector.consumers, &selector.groups, counted.consumer)
-        && (selector.routes.is_empty() || on_route())
-        && selector.models.is_match(counted.model)
+/// Gives the quotas over a namespace, each once, whatever they select there.
+pub fn over(tenant: &TenantView, fleet: &FleetView) -> Vec<(Arc<QuotaView>, LaidBy)> {
+    // An empty slot: the quota was withdrawn just now.
+    let own = tenant.quotas.iter().filter_map(|slot| slot.load());
+    let fleet = fleet
+        .quotas_over(&tenant.labels)
+        .filter_map(|slot| slot.load());
+    let own = own.map(|quota| (quota, LaidBy::Namespace));
+    let mut quotas: Vec<(Arc<QuotaView>, LaidBy)> = Vec::new();
+    for (quota, by) in own.chain(fleet.map(|quota| (quota, LaidBy::Fleet))) {
+        if !quotas.iter().any(|(known, _)| known.name == quota.name) {
+            quotas.push((quota, by));
+        }
+    }
+    quotas
+}
+
+/// Finds why a quota does not count a request; `None`: it does.
+pub fn unselected(selector: &SelectorView, counted: &Counted<'_>) -> Option<Unselected> {
+    let is_of_route = |route: &Arc<str>| **route == *counted.route;
+    if !is_selected(&selector.consumers, &selector.groups, counted.consumer) {
+        return Some(Unselected::Consumer);
+    }
+    if !selector.routes.is_empty() && !selector.routes.iter().any(is_of_route) {
+        return Some(Unselected::Route);
+    }
+    (!selector.models.is_match(counted.model)).then_some(Unselected::Model)
 }
 
 fn subject(quota: &QuotaView, counted: &Counted<'_>) -> Arc<str> {

@@ -43,14 +43,15 @@ pub fn choose<'a>(rule: &'a RuleView, model: &str, rng: &mut impl Rng) -> Result
     let weights = rule
         .backends
         .iter()
-        .map(|backend| match offer(backend, model) {
-            Offer::None => 0,
-            Offer::Faulty | Offer::Model => backend.weight,
-        });
-    let Some(index) = balance::choose(weights, rng) else {
-        return Err(nobody(rule, model));
-    };
-    let backend = &rule.backends[index];
+        .map(|backend| offer(backend, model).weight(backend));
+    match balance::choose(weights, rng) {
+        Some(index) => candidate(&rule.backends[index], model),
+        None => Err(nobody(rule, model)),
+    }
+}
+
+/// Takes a backend that was chosen. Errors: as of [`choose`], for this one.
+pub fn candidate<'a>(backend: &'a BackendView, model: &str) -> Result<Candidate<'a>> {
     if let Some(reason) = &backend.fault {
         return Err(RequestError::provider_unavailable(reason));
     }
@@ -96,23 +97,36 @@ pub fn longest_total(rule: &RuleView) -> Option<Duration> {
 }
 
 /// What a backend makes of a model.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Offer {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
     /// It has it.
     Model,
     /// Nobody can say.
     Faulty,
-    /// It does not have it.
-    None,
+    /// Its provider does not grant it to the route's namespace.
+    NotGranted,
+    /// Its provider does not have it.
+    NotOffered,
 }
 
-fn offer(backend: &BackendView, model: &str) -> Offer {
+impl Offer {
+    /// The chances of the backend, against those of the rule's others.
+    pub fn weight(self, backend: &BackendView) -> u32 {
+        match self {
+            Offer::Model | Offer::Faulty => backend.weight,
+            Offer::NotGranted | Offer::NotOffered => 0,
+        }
+    }
+}
+
+/// Says what a backend makes of a model that a client asks for.
+pub fn offer(backend: &BackendView, model: &str) -> Offer {
     if backend.fault.is_some() {
         return Offer::Faulty;
     }
     let asked = backend.model.as_deref().unwrap_or(model);
     if !backend.models.is_match(asked) {
-        return Offer::None;
+        return Offer::NotGranted;
     }
     let Some(provider) = backend.provider.load() else {
         return Offer::Faulty;
@@ -121,7 +135,10 @@ fn offer(backend: &BackendView, model: &str) -> Offer {
         return Offer::Faulty;
     };
     let is_known = upstream.models.is_empty() || find_model(&upstream.models, asked).is_some();
-    if is_known { Offer::Model } else { Offer::None }
+    match is_known {
+        true => Offer::Model,
+        false => Offer::NotOffered,
+    }
 }
 
 /// A plain name goes before a pattern.

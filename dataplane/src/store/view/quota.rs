@@ -150,11 +150,16 @@ impl FleetView {
         &'a self,
         labels: &'a BTreeMap<String, String>,
     ) -> impl Iterator<Item = &'a Arc<QuotaSlot>> {
-        let covers = |entry: &&FleetQuotaView| {
-            let mut wanted = entry.namespace_labels.iter();
-            wanted.all(|(key, value)| labels.get(key) == Some(value))
-        };
-        self.quotas.iter().filter(covers).map(|entry| &entry.quota)
+        let covering = self.quotas.iter().filter(|entry| entry.covers(labels));
+        covering.map(|entry| &entry.quota)
+    }
+}
+
+impl FleetQuotaView {
+    /// Whether it lies over a namespace with these labels.
+    pub fn covers(&self, labels: &BTreeMap<String, String>) -> bool {
+        let mut wanted = self.namespace_labels.iter();
+        wanted.all(|(key, value)| labels.get(key) == Some(value))
     }
 }
 
