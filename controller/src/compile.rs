@@ -8,7 +8,7 @@ pub mod finding;
 
 mod consumer;
 mod credential;
-mod domain;
+pub(crate) mod domain;
 mod provider;
 mod quota;
 mod reference;

@@ -12,6 +12,7 @@ pub mod compile;
 pub mod config;
 pub mod connect;
 pub mod debug;
+pub mod explain;
 pub mod fleet_key;
 pub mod glob;
 pub mod index;

@@ -67,7 +67,7 @@ fn host_issues(index: &Index, name: &ObjectName, age: &Age, spec: &AIRouteSpec) 
 }
 
 /// Says why a host is not this route's; who has it is told to the platform alone.
-fn host_fault(
+pub(crate) fn host_fault(
     index: &Index,
     name: &ObjectName,
     age: &Age,

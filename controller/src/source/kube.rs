@@ -7,17 +7,18 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::PartialObjectMeta;
+use kube::api::{ListParams, PartialObjectMeta};
 use kube::runtime::watcher::{self, Config, watcher};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use turnpike_crds::CREDENTIAL_LABEL;
+use turnpike_crds::{AIProvider, AIRoute, CREDENTIAL_LABEL, Consumer, TokenQuota};
 use turnpike_snapshot::name::ObjectName;
 
 use crate::source::relist::Relist;
@@ -32,6 +33,8 @@ const PAGE: u32 = 500;
 /// Seconds after which a watch is begun anew where it was, so that a connection
 /// that died unseen is noticed.
 const WATCH_SECONDS: u32 = 60;
+/// Events of [`list_once`] told and not taken yet; while they are so many, the API server waits.
+const LISTED_AHEAD: usize = 1024;
 /// Between tries; short, since someone may just be installing the CRDs.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
@@ -46,10 +49,23 @@ pub fn spawn(
     events: &mpsc::Sender<Event>,
     shutdown: &CancellationToken,
 ) -> JoinSet<()> {
+    spawn_of(&Kind::ALL, client, events, shutdown)
+}
+
+/// The same for some kinds.
+fn spawn_of(
+    kinds: &[Kind],
+    client: &Client,
+    events: &mpsc::Sender<Event>,
+    shutdown: &CancellationToken,
+) -> JoinSet<()> {
     let all = || Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
     let labelled = all().labels(&format!("{CREDENTIAL_LABEL}=true"));
     let mut tasks = JoinSet::new();
     let mut follow = |follower: Follower, watch: BoxedWatch| {
+        if !kinds.contains(&follower.kind) {
+            return;
+        }
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
             shutdown.run_until_cancelled(follower.follow(watch)).await;
@@ -84,6 +100,69 @@ pub fn spawn(
     );
     follow(follower(Kind::Namespace), watch(client, all(), namespace));
     tasks
+}
+
+/// What a cluster holds at one moment.
+pub struct Listed {
+    /// Each object that could be read.
+    pub events: Vec<Event>,
+    /// Whether Secrets may not be listed: without them nobody knows keys that are in them.
+    pub lacks_secrets: bool,
+}
+
+/// Lists every kind once.
+///
+/// Errors: a kind other than Secrets that may not be listed or is not installed.
+pub async fn list_once(client: &Client) -> anyhow::Result<Listed> {
+    let mut kinds = Vec::new();
+    for kind in Kind::ALL {
+        match probe(client, kind).await {
+            Ok(()) => kinds.push(kind),
+            Err(kube::Error::Api(status)) if status.code == 403 && kind == Kind::Secret => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => bail!(
+                "the API server does not know the kind {kind}; install the CRDs: kubectl apply -f crds/manifests"
+            ),
+            Err(fault) => return Err(fault).with_context(|| format!("listing {kind} objects")),
+        }
+    }
+    let (told, mut events) = mpsc::channel(LISTED_AHEAD);
+    let shutdown = CancellationToken::new();
+    let _stopped = shutdown.clone().drop_guard();
+    let _watches = spawn_of(&kinds, client, &told, &shutdown);
+    drop(told);
+    let mut listed = Vec::new();
+    let mut missing = kinds.len();
+    while missing > 0 {
+        match events.recv().await {
+            Some(Event::Synced(_)) => missing -= 1,
+            Some(event) => listed.push(event),
+            None => bail!("a watch ended before its kind was listed"),
+        }
+    }
+    Ok(Listed {
+        events: listed,
+        lacks_secrets: !kinds.contains(&Kind::Secret),
+    })
+}
+
+/// Asks for one object of a kind, to learn whether more may be asked for.
+async fn probe(client: &Client, kind: Kind) -> kube::Result<()> {
+    async fn one<K>(client: &Client) -> kube::Result<()>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + Debug + serde::de::DeserializeOwned,
+    {
+        let params = ListParams::default().limit(1);
+        let api = Api::<K>::all(client.clone());
+        api.list_metadata(&params).await.map(drop)
+    }
+    match kind {
+        Kind::AIProvider => one::<AIProvider>(client).await,
+        Kind::AIRoute => one::<AIRoute>(client).await,
+        Kind::Consumer => one::<Consumer>(client).await,
+        Kind::TokenQuota => one::<TokenQuota>(client).await,
+        Kind::Secret => one::<Secret>(client).await,
+        Kind::Namespace => one::<Namespace>(client).await,
+    }
 }
 
 type Parsed = Result<Object, Unreadable>;
