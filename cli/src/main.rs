@@ -1,8 +1,9 @@
-//! The `turnpike` command: the whole gateway in one process, and checks of the
-//! files that it runs from.
+//! The `turnpike` command: the whole gateway in one process, checks of the files that it
+//! runs from, and explanations of what it would do with a request.
 
 mod check;
 mod directory;
+mod explain;
 mod greeting;
 mod serve;
 
@@ -30,16 +31,22 @@ enum Command {
     Serve(serve::Flags),
     /// Tells every fault in a directory of YAML; exits with 1 if there is one
     Check(check::Flags),
+    /// Tells what would become of a request, and why: exits with 1 if it would be refused
+    Explain(explain::Flags),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(flags) => serve::run(flags),
         Command::Check(flags) => check::run(&flags),
+        Command::Explain(flags) => explain::run(flags),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("turnpike: {error:#}");
-        match error.is::<NoDirectory>() || error.is::<InvalidRedisUrl>() {
+        let is_mistake = error.is::<NoDirectory>()
+            || error.is::<InvalidRedisUrl>()
+            || error.is::<explain::Mistake>();
+        match is_mistake {
             true => ExitCode::from(2),
             false => ExitCode::FAILURE,
         }
