@@ -18,6 +18,7 @@ mod route_matching;
 mod route_templates;
 mod secrets_stay_secret;
 mod standalone_check;
+mod standalone_explain;
 mod standalone_serve;
 mod status_conditions;
 mod status_refusals;

@@ -155,13 +155,13 @@ fn ends_cleanly_when_asked_and_with_2_for_a_mistake() -> Result<()> {
 }
 
 /// A running `turnpike serve`.
-struct Standalone {
+pub(super) struct Standalone {
     process: Process,
-    gateway: Gateway,
+    pub(super) gateway: Gateway,
 }
 
 impl Standalone {
-    async fn start(scene: &FileScene, files: &Path, more: &[&str]) -> Result<Self> {
+    pub(super) async fn start(scene: &FileScene, files: &Path, more: &[&str]) -> Result<Self> {
         let (listen, admin) = (free_address()?, free_address()?);
         let (listen_flag, admin_flag) = (listen.to_string(), admin.to_string());
         let files = files.display().to_string();
