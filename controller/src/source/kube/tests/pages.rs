@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::source::kube::spawn;
+use crate::source::kube::{list_once, spawn};
 
 type Answer = BoxBody<Bytes, Infallible>;
 
@@ -35,6 +35,8 @@ struct State {
     /// Watches of routes to come that are answered 410.
     expiring: usize,
     lists: usize,
+    /// The end of the path of a kind that may not be listed.
+    forbidden: Option<&'static str>,
 }
 
 impl Server {
@@ -42,6 +44,10 @@ impl Server {
         let query = request.uri().query().unwrap_or_default();
         let is_routes = request.uri().path().ends_with("/airoutes");
         let mut state = self.0.lock();
+        let mut forbidden = state.forbidden.iter();
+        if forbidden.any(|end| request.uri().path().ends_with(end)) {
+            return json_of(403, &status(403));
+        }
         if query.contains("watch=true") {
             let expires = is_routes && state.expiring > 0;
             state.expiring -= usize::from(expires);
@@ -165,4 +171,26 @@ async fn a_list_that_fails_at_page_3_of_7_is_begun_anew_and_removes_nothing() {
     assert_eq!(applied.len(), 2 + 4 + PAGES - 1, "{applied:?}");
     assert_eq!(deleted, ["r4"], "only the whole list says what is gone");
     assert_eq!(server.0.lock().lists, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_is_listed_once_with_or_without_secrets() {
+    for (forbidden, lacks_secrets) in [(None, false), (Some("/secrets"), true)] {
+        let server = Server::default();
+        server.0.lock().forbidden = forbidden;
+        let client = Client::new(server, "default");
+        let listed = list_once(&client).await.unwrap();
+        assert_eq!(listed.lacks_secrets, lacks_secrets);
+        let is_route = |event: &&Event| matches!(event, Event::Apply(Object::Route(_)));
+        assert_eq!(listed.events.iter().filter(is_route).count(), PAGES);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_may_not_be_listed_is_named() {
+    let server = Server::default();
+    server.0.lock().forbidden = Some("/consumers");
+    let fault = list_once(&Client::new(server, "default")).await.err();
+    let words = fault.unwrap().to_string();
+    assert!(words.contains("Consumer"), "{words}");
 }
