@@ -134,16 +134,18 @@ pub async fn run(options: Options) -> Result<()> {
         Layouts::Shared => vec![Layout::Shared],
         Layouts::Both => vec![Layout::Namespaces, Layout::Shared],
     };
+    let folder = places::run_folder()?;
+    let file = match options.json.clone() {
+        Some(file) => file,
+        None => folder.join("figures.json"),
+    };
+    let mut all = serde_json::Map::new();
     for layout in layouts {
-        let folder = places::run_folder()?.join(layout.as_str());
-        let figures = measure(&options, layout, &folder).await?;
-        let file = match &options.json {
-            Some(file) => file.clone(),
-            None => folder.join("figures.json"),
-        };
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(&file, figures.json().to_string())?;
-        figures.print(&format!("domains, {}", layout.as_str()), &options.many());
+        let name = layout.as_str();
+        let figures = measure(&options, layout, &folder.join(name)).await?;
+        all.insert(name.to_owned(), figures.json());
+        std::fs::write(&file, serde_json::to_string(&all)?)?;
+        figures.print(&format!("domains, {name}"), &options.many());
         println!("all figures: {}", file.display());
     }
     Ok(())
