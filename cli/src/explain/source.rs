@@ -85,7 +85,11 @@ impl World {
             }
             Place::Cluster(kubeconfig) => {
                 let client = connect(kubeconfig.as_deref()).await?;
-                let listed = kube::list_once(&client).await?;
+                let listed = kube::list_once(&client).await.with_context(|| {
+                    let named = kubeconfig.as_ref().map(|file| file.display().to_string());
+                    let named = named.as_deref().unwrap_or("the current context");
+                    format!("the cluster of {named} does not answer as it should")
+                })?;
                 let (index, policy) = index(HostnamePolicy::default());
                 let note = "Secrets may not be listed by this account: keys and credentials in \
                             Secrets count as missing here";

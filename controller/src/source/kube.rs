@@ -16,6 +16,7 @@ use kube::runtime::watcher::{self, Config, watcher};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use turnpike_crds::{AIProvider, AIRoute, CREDENTIAL_LABEL, Consumer, TokenQuota};
@@ -35,6 +36,8 @@ const PAGE: u32 = 500;
 const WATCH_SECONDS: u32 = 60;
 /// Events of [`list_once`] told and not taken yet; while they are so many, the API server waits.
 const LISTED_AHEAD: usize = 1024;
+/// After which [`list_once`] gives up: nobody waits for a command that long.
+const LIST_SILENCE: Duration = Duration::from_secs(30);
 /// Between tries; short, since someone may just be installing the CRDs.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
@@ -112,7 +115,8 @@ pub struct Listed {
 
 /// Lists every kind once.
 ///
-/// Errors: a kind other than Secrets that may not be listed or is not installed.
+/// Errors: a kind other than Secrets that may not be listed or is not installed; an API
+/// server that says nothing for [`LIST_SILENCE`].
 pub async fn list_once(client: &Client) -> anyhow::Result<Listed> {
     let mut kinds = Vec::new();
     for kind in Kind::ALL {
@@ -133,10 +137,13 @@ pub async fn list_once(client: &Client) -> anyhow::Result<Listed> {
     let mut listed = Vec::new();
     let mut missing = kinds.len();
     while missing > 0 {
-        match events.recv().await {
-            Some(Event::Synced(_)) => missing -= 1,
-            Some(event) => listed.push(event),
-            None => bail!("a watch ended before its kind was listed"),
+        match timeout(LIST_SILENCE, events.recv()).await {
+            Ok(Some(Event::Synced(_))) => missing -= 1,
+            Ok(Some(event)) => listed.push(event),
+            Ok(None) => bail!("a watch ended before its kind was listed"),
+            Err(_) => bail!(
+                "the API server has listed nothing for {LIST_SILENCE:?}; {missing} kinds are not complete, try again"
+            ),
         }
     }
     Ok(Listed {
