@@ -31,17 +31,22 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Tries until the controller is synced.
+    /// A data plane of now. Tries until the controller is synced.
     pub(crate) async fn connect(dialer: &Dialer) -> Self {
+        Self::connect_with(dialer, &["vendor/Echo", "templates", "grants"]).await
+    }
+
+    /// One that can obey these features alone. Tries until the controller is synced.
+    pub(crate) async fn connect_with(dialer: &Dialer, features: &[&str]) -> Self {
         loop {
-            match Self::greet(dialer).await {
+            match Self::greet(dialer, features).await {
                 Ok(client) => return client,
                 Err(status) => assert_eq!(status.code(), tonic::Code::Unavailable, "{status}"),
             }
         }
     }
 
-    async fn greet(dialer: &Dialer) -> Result<Self, Status> {
+    async fn greet(dialer: &Dialer, features: &[&str]) -> Result<Self, Status> {
         let endpoint = Endpoint::from_static("http://controller");
         let channel = endpoint
             .connect_with_connector(Connector(dialer.clone()))
@@ -51,7 +56,7 @@ impl Client {
         let mut client = SnapshotsClient::new(channel);
         let hello = Hello {
             protocol_version: PROTOCOL_VERSION,
-            features: vec!["vendor/Echo".into()],
+            features: features.iter().map(|&feature| feature.into()).collect(),
             data_plane: "test".into(),
         };
         say(&up, Up::Hello(hello)).await;

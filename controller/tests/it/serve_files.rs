@@ -31,6 +31,23 @@ spec:
     - backendRefs: [{name: echo}]
 ";
 
+/// A template, and a route that takes its rules from it.
+const TEMPLATED: &str = "
+apiVersion: turnpike.dev/v1alpha1
+kind: AIRoute
+metadata: {name: plan}
+spec:
+  rules:
+    - backendRefs: [{name: echo}]
+---
+apiVersion: turnpike.dev/v1alpha1
+kind: AIRoute
+metadata: {name: templated}
+spec:
+  hostnames: [t.test]
+  rulesFrom: {name: plan}
+";
+
 const CONSUMER: &str = "
 apiVersion: turnpike.dev/v1alpha1
 kind: Consumer
@@ -168,6 +185,51 @@ async fn a_file_that_breaks_keeps_its_last_good_form_and_the_rest_goes_on() {
             .until(|held| matches!(held.get("domain/b.test"), Some(Some(_))))
             .await;
         assert!(client.held["domain/a.test"].is_some());
+        running.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_old_data_plane_is_sent_what_it_can_obey_and_nothing_else() {
+    in_time(async {
+        let running = Running::start(&[
+            ("provider.yaml", PROVIDER),
+            ("route.yaml", ROUTE),
+            ("templated.yaml", TEMPLATED),
+        ]);
+        let mut old = Client::connect_with(&running.dialer, &["vendor/Echo"]).await;
+        // Asked for first, it would be the first to come.
+        old.subscribe("domain/t.test").await;
+        old.subscribe("domain/a.test").await;
+        old.until(|held| held.contains_key("domain/a.test")).await;
+        assert!(!old.held.contains_key("domain/t.test"), "{:?}", old.held);
+        assert!(!old.held.contains_key("rules/default/plan"));
+
+        // What it holds is never replaced by what it would misread.
+        let plain = old.held["domain/a.test"].clone();
+        let templated = ROUTE.replace(
+            "  rules:\n    - backendRefs: [{name: echo}]",
+            "  rulesFrom: {name: plan}",
+        );
+        assert_ne!(templated, ROUTE);
+        running.write("route.yaml", &templated);
+        let other = ROUTE.replace("a.test", "b.test").replace("main", "other");
+        running.write("zz-other.yaml", &other);
+        old.subscribe("domain/b.test").await;
+        old.until(|held| matches!(held.get("domain/b.test"), Some(Some(_))))
+            .await;
+        assert_eq!(old.held["domain/a.test"], plain);
+
+        // The same after its upgrade.
+        let mut new = Client::connect(&running.dialer).await;
+        for host in ["domain/t.test", "domain/a.test"] {
+            new.subscribe(host).await;
+            new.until(|held| matches!(held.get(host), Some(Some(_))))
+                .await;
+        }
+        assert!(new.held["rules/default/plan"].is_some());
+        assert_ne!(new.held["domain/a.test"], plain);
         running.stop().await;
     })
     .await;
