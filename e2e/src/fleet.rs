@@ -2,6 +2,7 @@
 //! a run: a Lease lets one controller write status, and tests want to know which.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,16 @@ impl Controller {
         source: Source<'_>,
         more: &[(&str, &str)],
     ) -> Result<Self> {
+        Self::start_in(folder, source, more, Vec::new()).await
+    }
+
+    /// Starts one with more flags and environment variables and waits until it is ready.
+    pub async fn start_in(
+        folder: &Path,
+        source: Source<'_>,
+        more: &[(&str, &str)],
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Self> {
         let (listen, admin) = (free_address()?, free_address()?);
         let mut arguments = flags(&[
             ("--listen", &listen.to_string()),
@@ -56,7 +67,11 @@ impl Controller {
         });
         arguments.extend(flags(more));
         let file = places::program("turnpike-controller")?;
-        let process = Process::spawn(folder, Program::new("controller", file, arguments))?;
+        let program = Program {
+            environment,
+            ..Program::new("controller", file, arguments)
+        };
+        let process = Process::spawn(folder, program)?;
         let controller = Self {
             process,
             listen,
@@ -64,6 +79,11 @@ impl Controller {
         };
         controller.await_ready().await?;
         Ok(controller)
+    }
+
+    /// Where data planes are served.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
     }
 
     /// What data planes are given.
@@ -89,6 +109,16 @@ impl Controller {
     /// Its metrics in Prometheus' text format.
     pub async fn metrics(&self) -> Result<String> {
         get(self.admin, "/metrics").await?.text()
+    }
+
+    /// Waits until its metrics have this line.
+    pub async fn await_metric(&self, line: &str) -> Result<()> {
+        eventually(line, async || {
+            let metrics = self.metrics().await?;
+            let is_there = metrics.lines().any(|found| found == line);
+            is_there.then_some(()).context("another value")
+        })
+        .await
     }
 
     /// Lets a data plane lose most of what it holds.
@@ -130,15 +160,25 @@ impl DataPlane {
         controller: &Controller,
         redis: Option<&Redis>,
     ) -> Result<Self> {
+        let redis = redis.map(Redis::url);
+        let redis = redis.as_deref().map(|url| ("--redis", url));
+        Self::start_at(folder, name, &controller.url(), redis.as_slice()).await
+    }
+
+    /// Starts one that finds its controller at another address, with more flags.
+    pub async fn start_at(
+        folder: &Path,
+        name: &str,
+        controller: &str,
+        more: &[(&str, &str)],
+    ) -> Result<Self> {
         let (listen, admin) = (free_address()?, free_address()?);
         let mut arguments = flags(&[
-            ("--controller", &controller.url()),
+            ("--controller", controller),
             ("--listen", &listen.to_string()),
             ("--admin", &admin.to_string()),
         ]);
-        if let Some(redis) = redis {
-            arguments.extend(flags(&[("--redis", &redis.url())]));
-        }
+        arguments.extend(flags(more));
         let file = places::program("turnpike-dataplane")?;
         let process = Process::spawn(folder, Program::new(name, file, arguments))?;
         await_ready(&process, admin).await?;
@@ -147,6 +187,12 @@ impl DataPlane {
             admin,
             gateway: Gateway::at(listen),
         })
+    }
+
+    /// Starts it again after a kill, on the same ports, and waits until it is ready.
+    pub async fn start_again(&self) -> Result<()> {
+        self.process.start()?;
+        await_ready(&self.process, self.admin).await
     }
 
     /// The door that clients use.
@@ -233,13 +279,13 @@ pub(crate) async fn await_ready(process: &Process, admin: SocketAddr) -> Result<
     .await
 }
 
-fn flags(pairs: &[(&str, &str)]) -> Vec<std::ffi::OsString> {
+fn flags(pairs: &[(&str, &str)]) -> Vec<OsString> {
     pairs
         .iter()
         .flat_map(|(name, value)| [name.into(), value.into()])
         .collect()
 }
 
-fn path_flag(name: &str, path: &Path) -> Vec<std::ffi::OsString> {
+fn path_flag(name: &str, path: &Path) -> Vec<OsString> {
     vec![name.into(), path.into()]
 }

@@ -6,6 +6,8 @@ pub mod eventually;
 pub mod fleet;
 pub mod gateway;
 pub mod kubernetes;
+pub mod lossy;
+pub mod objects;
 pub mod places;
 pub mod ports;
 pub mod process;

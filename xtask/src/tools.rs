@@ -3,6 +3,7 @@
 
 mod apt;
 mod cluster;
+mod faketime;
 pub(crate) mod python;
 pub(crate) mod redis;
 
@@ -24,6 +25,7 @@ impl Tools {
     /// Installs what is missing; fast if nothing is.
     pub(crate) fn install(workspace: &Workspace) -> Result<Self> {
         redis::install()?;
+        faketime::install()?;
         Ok(Self {
             python: python::install(workspace)?,
             cluster: ClusterTool::for_tests(workspace)?,

@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
-use kube::core::NamespaceResourceScope;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use turnpike_crds::{AIProvider, AIRoute, Consumer};
 use turnpike_e2e::fleet::{Controller, Source};
+use turnpike_e2e::objects::Objects;
 use turnpike_e2e::scene::is_long;
 use turnpike_e2e::{Call, Scene, eventually, resources};
 
@@ -29,11 +27,10 @@ const NAMES: usize = 50;
 fn kills_in_the_middle_of_edits_leave_nothing_behind() -> Result<()> {
     let (kills, edits) = if is_long() { (200, 5000) } else { (6, 200) };
     Scene::run_alone(async |scene| {
-        let client =
-            turnpike_controller::connect::connect(Some(scene.cluster.kubeconfig())).await?;
+        let objects = Objects::of(scene).await?;
         let mut editor = Editor {
             scene,
-            client: client.clone(),
+            objects: objects.clone(),
             random: SmallRng::seed_from_u64(4),
         };
         for number in 0..ROUTES {
@@ -88,14 +85,14 @@ fn kills_in_the_middle_of_edits_leave_nothing_behind() -> Result<()> {
             );
         }
         drop(fresh);
-        await_truth(scene, &client).await
+        await_truth(scene, &objects).await
     })
 }
 
 /// Makes random edits, all of one namespace.
 struct Editor<'a> {
     scene: &'a Scene,
-    client: kube::Client,
+    objects: Objects,
     random: SmallRng,
 }
 
@@ -107,7 +104,8 @@ impl Editor<'_> {
             0..6 => {
                 let number = self.random.random_range(0..ROUTES);
                 if is_gone {
-                    self.delete::<AIRoute>(&format!("route-{number}")).await?;
+                    let name = format!("route-{number}");
+                    self.objects.delete::<AIRoute>(&name).await?;
                 }
                 if !is_gone || comes_back {
                     self.put_route(number).await?;
@@ -116,8 +114,8 @@ impl Editor<'_> {
             6..9 => {
                 let number = self.random.random_range(0..CONSUMERS);
                 if is_gone {
-                    self.delete::<Consumer>(&format!("consumer-{number}"))
-                        .await?;
+                    let name = format!("consumer-{number}");
+                    self.objects.delete::<Consumer>(&name).await?;
                 }
                 if !is_gone || comes_back {
                     self.put_consumer(number).await?;
@@ -126,8 +124,8 @@ impl Editor<'_> {
             _ => {
                 let number = self.random.random_range(0..PROVIDERS);
                 if is_gone {
-                    self.delete::<AIProvider>(&format!("provider-{number}"))
-                        .await?;
+                    let name = format!("provider-{number}");
+                    self.objects.delete::<AIProvider>(&name).await?;
                 }
                 if !is_gone || comes_back {
                     self.put_provider(number).await?;
@@ -145,8 +143,8 @@ impl Editor<'_> {
             "authorization": {"allow": [{"groups": [format!("group-{group}")]}]},
             "rules": [{"backendRefs": [{"name": format!("provider-{provider}")}]}],
         });
-        self.put::<AIRoute>("AIRoute", &format!("route-{number}"), spec)
-            .await
+        let name = format!("route-{number}");
+        self.objects.put::<AIRoute>(&name, spec).await
     }
 
     async fn put_consumer(&mut self, number: usize) -> Result<()> {
@@ -156,8 +154,8 @@ impl Editor<'_> {
             "groups": [format!("group-{group}")],
             "apiKeys": [{"name": "main", "sha256": resources::digest(&key)}],
         });
-        self.put::<Consumer>("Consumer", &format!("consumer-{number}"), spec)
-            .await
+        let name = format!("consumer-{number}");
+        self.objects.put::<Consumer>(&name, spec).await
     }
 
     async fn put_provider(&mut self, number: usize) -> Result<()> {
@@ -165,48 +163,8 @@ impl Editor<'_> {
         let spec = json!({
             "vendor": "Echo", "models": [{"name": "echo"}, {"name": format!("echo-{model}")}],
         });
-        self.put::<AIProvider>("AIProvider", &format!("provider-{number}"), spec)
-            .await
-    }
-
-    async fn put<K>(&self, kind: &str, name: &str, spec: Value) -> Result<()>
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + DeserializeOwned
-            + std::fmt::Debug,
-    {
-        let object = json!({
-            "apiVersion": "turnpike.dev/v1alpha1", "kind": kind,
-            "metadata": {"name": name}, "spec": spec,
-        });
-        let params = PatchParams::apply("editor").force();
-        let written = self
-            .api::<K>()
-            .patch(name, &params, &Patch::Apply(object))
-            .await;
-        written.map(drop).with_context(|| format!("writing {name}"))
-    }
-
-    async fn delete<K>(&self, name: &str) -> Result<()>
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + DeserializeOwned
-            + std::fmt::Debug,
-    {
-        match self.api::<K>().delete(name, &DeleteParams::default()).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(error).with_context(|| format!("deleting {name}")),
-        }
-    }
-
-    fn api<K>(&self) -> Api<K>
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
-        Api::namespaced(self.client.clone(), &self.scene.namespace)
+        let name = format!("provider-{number}");
+        self.objects.put::<AIProvider>(&name, spec).await
     }
 }
 
@@ -290,11 +248,9 @@ async fn versions(
 }
 
 /// Waits until each host answers as the API server's objects say.
-async fn await_truth(scene: &Scene, client: &kube::Client) -> Result<()> {
-    let routes: Api<AIRoute> = Api::namespaced(client.clone(), &scene.namespace);
+async fn await_truth(scene: &Scene, objects: &Objects) -> Result<()> {
+    let routes = objects.list::<AIRoute>().await?;
     let there: BTreeSet<String> = routes
-        .list(&Default::default())
-        .await?
         .into_iter()
         .flat_map(|route| route.spec.hostnames)
         .collect();

@@ -2,11 +2,17 @@
 //! test has a namespace of its own.
 
 mod bench_fleet;
+mod explain_cluster;
+mod fault_broken;
 mod fault_client;
+mod fault_clocks;
 mod fault_controller;
+mod fault_flood;
 mod fault_frozen;
 mod fault_kills;
 mod fault_provider;
+mod fault_rebirth;
+mod fault_silence;
 mod fault_wipe;
 mod harness;
 mod quota_parallel;

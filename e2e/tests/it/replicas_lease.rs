@@ -2,20 +2,22 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use turnpike_e2e::fleet::{Controller, Source};
-use turnpike_e2e::{Scene, eventually, resources};
+use turnpike_e2e::{Scene, resources};
 
 #[test]
 fn a_killed_leader_is_replaced() -> Result<()> {
     Scene::run_alone(async |scene| {
         let leader = &scene.fleet.controller;
-        await_metric(leader, "turnpike_controller_leads 1").await?;
+        leader.await_metric("turnpike_controller_leads 1").await?;
         let source = Source::Cluster(scene.cluster);
         let folder = scene.folder.join("second");
         let second = Controller::start(&folder, source).await?;
-        await_metric(leader, "turnpike_controller_replicas_reporting 1").await?;
-        await_metric(&second, "turnpike_controller_leads 0").await?;
+        leader
+            .await_metric("turnpike_controller_replicas_reporting 1")
+            .await?;
+        second.await_metric("turnpike_controller_leads 0").await?;
 
         leader.process().kill();
         let killed = Instant::now();
@@ -29,24 +31,17 @@ fn a_killed_leader_is_replaced() -> Result<()> {
 
         // The first comes back, and follows.
         leader.start_again().await?;
-        await_metric(&second, "turnpike_controller_replicas_reporting 1").await?;
-        await_metric(leader, "turnpike_controller_leads 0").await?;
+        second
+            .await_metric("turnpike_controller_replicas_reporting 1")
+            .await?;
+        leader.await_metric("turnpike_controller_leads 0").await?;
 
         // A clean end gives the Lease back at once.
         let status = second.process().terminate().await?;
         ensure!(status.success(), "{status}");
         let ended = Instant::now();
-        await_metric(leader, "turnpike_controller_leads 1").await?;
+        leader.await_metric("turnpike_controller_leads 1").await?;
         println!("led again {:?} after the clean end", ended.elapsed());
         Ok(())
     })
-}
-
-async fn await_metric(controller: &Controller, line: &str) -> Result<()> {
-    eventually(line, async || {
-        let metrics = controller.metrics().await?;
-        let is_there = metrics.lines().any(|found| found == line);
-        is_there.then_some(()).context(line.to_owned())
-    })
-    .await
 }
