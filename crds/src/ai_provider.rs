@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{Duration, SecretRef};
+use crate::common::{BaseUrl, Duration, SecretRef};
 use crate::namespaces::GrantedNamespaces;
 use crate::status::Status;
 
@@ -29,6 +29,7 @@ use crate::status::Status;
 )]
 #[x_kube(
     validation = Rule::new("has(self.vendor) != has(self.protocol)").message("set exactly one of vendor and protocol"),
+    validation = Rule::new("!has(self.vendor) || self.vendor != 'Echo' || (!has(self.url) && !has(self.credentials))").message("Echo is built into the gateway and calls nobody; remove url and credentials"),
     validation = Rule::new("!has(self.protocol) || has(self.url)").message("protocol needs url: the address that your server's own clients use as base URL")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -42,10 +43,7 @@ pub struct AIProviderSpec {
     /// The base URL as the vendor's own SDK takes it, such as `https://api.openai.com/v1`;
     /// optional where the vendor has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 2048),
-        regex(pattern = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")
-    )]
+    #[schemars(with = "Option<BaseUrl>")]
     pub url: Option<String>,
     /// Keys, used in turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::common::Hostname;
 use crate::namespaces::GrantedNamespaces;
 use crate::status::Status;
 
@@ -38,15 +39,7 @@ pub struct AIRouteSpec {
     /// Routes of one namespace may share a host; the first namespace to claim it has it.
     /// Left out: the route is a template and serves no host of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(min = 1, max = 64),
-        inner(
-            length(max = 253),
-            regex(
-                pattern = r"^(\*|(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$"
-            )
-        )
-    )]
+    #[schemars(with = "Vec<Hostname>", length(min = 1, max = 64))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub hostnames: Vec<String>,
     /// A template whose rules follow this route's own, and whose authentication,
@@ -70,6 +63,7 @@ pub struct AIRouteSpec {
     /// Where requests go; the first rule that matches decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("self.all(rule, !has(rule.name) || self.exists_one(other, has(other.name) && other.name == rule.name))").message("two rules have the same name; logs and metrics could not tell them apart"))]
     pub rules: Vec<RouteRule>,
 }
 
@@ -209,8 +203,8 @@ pub struct PathMatch {
     /// How `value` is compared.
     #[serde(rename = "type", default)]
     pub type_: PathMatchType,
-    /// Begins with `/`.
-    #[schemars(length(max = 1024), regex(pattern = r"^/[^\s?#]*$"))]
+    /// Begins with `/`; `*` stands for nothing, and is refused.
+    #[schemars(length(max = 1024), regex(pattern = r"^/[^\s?#*]*$"))]
     pub value: String,
 }
 

@@ -49,6 +49,16 @@ pub struct Count(pub u64);
 /// Source: RFC 3339, section 5.6.
 pub(crate) struct Moment;
 
+/// The schema of a host name that a route may claim.
+///
+/// Source: RFC 1123, section 2.1; Gateway API, `Hostname`.
+pub(crate) struct Hostname;
+
+/// The schema of a base URL.
+///
+/// Source: RFC 3986, section 3.
+pub(crate) struct BaseUrl;
+
 /// The text is no duration or no count.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -69,6 +79,13 @@ const MOMENT_PATTERN: &str = concat!(
     r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,9})?",
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 );
+
+const HOSTNAME_RULE: &str = r"self.matches('^([*]|([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$')";
+const HOSTNAME_MESSAGE: &str = "write a host name in lower case, such as api.example.com or *.example.com, or *; \
+                                no scheme, port or path";
+const URL_RULE: &str = r"self.matches('^https?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$')";
+const URL_MESSAGE: &str =
+    "write it as https://HOST, with a port and a path if need be, without user, query and fragment";
 
 impl FromStr for Duration {
     type Err = ParseError;
@@ -171,6 +188,34 @@ impl JsonSchema for Moment {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "string", "maxLength": 35, "pattern": MOMENT_PATTERN})
+    }
+}
+
+impl JsonSchema for Hostname {
+    fn schema_name() -> Cow<'static, str> {
+        "Hostname".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "maxLength": 253,
+            "x-kubernetes-validations": [{"rule": HOSTNAME_RULE, "message": HOSTNAME_MESSAGE}],
+        })
+    }
+}
+
+impl JsonSchema for BaseUrl {
+    fn schema_name() -> Cow<'static, str> {
+        "BaseUrl".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "maxLength": 2048,
+            "x-kubernetes-validations": [{"rule": URL_RULE, "message": URL_MESSAGE}],
+        })
     }
 }
 

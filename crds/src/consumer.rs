@@ -46,7 +46,9 @@ pub struct ConsumerSpec {
 /// A key that callers present as `Authorization: Bearer` or `x-api-key`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
-    validation = Rule::new("has(self.sha256) != has(self.secretRef)").message("set exactly one of sha256 and secretRef")
+    validation = Rule::new("has(self.sha256) != has(self.secretRef)").message("set exactly one of sha256 and secretRef"),
+    validation = Rule::new("!has(self.sha256) || self.sha256.matches('^[0-9a-f]{64}$')").message("sha256 must be 64 lower-case hex digits in quotes, as printf %s \"$KEY\" | sha256sum prints them"),
+    validation = Rule::new("!has(self.sha256) || self.sha256 != 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'").message("sha256 is the digest of an empty text; was the variable that holds the key empty?")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApiKey {
@@ -56,7 +58,7 @@ pub struct ApiKey {
     /// The SHA-256 of a random key of at least 128 bits, in lower-case hex:
     /// `printf %s "$KEY" | sha256sum`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[0-9a-f]{64}$"), length(max = 64))]
+    #[schemars(length(max = 64))]
     pub sha256: Option<String>,
     /// The Secret's value that is the key; at least 20 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

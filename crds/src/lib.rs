@@ -12,7 +12,9 @@ pub mod ai_provider;
 pub mod ai_route;
 pub mod common;
 pub mod consumer;
+pub mod mistakes;
 pub mod namespaces;
+pub mod reference;
 pub mod status;
 pub mod token_quota;
 

@@ -36,11 +36,8 @@ mod tests {
     fn the_manifests_are_fresh() -> Result<(), Box<dyn std::error::Error>> {
         for (name, text) in manifests()? {
             let path = format!("{}/manifests/{name}", env!("CARGO_MANIFEST_DIR"));
-            assert_eq!(
-                std::fs::read_to_string(&path)?,
-                text,
-                "run `cargo xtask crds`: {name} is stale"
-            );
+            let is_fresh = std::fs::read_to_string(&path)? == text;
+            assert!(is_fresh, "run `cargo xtask crds`: {name} is stale");
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! test has a namespace of its own.
 
 mod bench_fleet;
+mod crd_mistakes;
 mod explain_cluster;
 mod fault_broken;
 mod fault_client;

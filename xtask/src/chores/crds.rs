@@ -1,10 +1,11 @@
-//! `crds`: the custom resource definitions as YAML, generated from the types in `crds/src`.
+//! `crds`: the custom resource definitions as YAML and the reference of their fields, generated
+//! from the types in `crds/src`.
 //!
 //! They are written by an example program of that crate, so that xtask need not be built with
 //! all of Kubernetes' types.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +14,8 @@ use crate::chores::test::build;
 use crate::command::run as run_command;
 use crate::workspace::Workspace;
 
-const MANIFESTS: &str = "crds/manifests";
+/// All that is in these is generated.
+const FOLDERS: [&str; 2] = ["crds/manifests", "docs/reference"];
 
 /// Builds the workspace, then writes the files or compares them.
 pub(crate) fn run(workspace: &Workspace, only_check: bool) -> Result<()> {
@@ -21,37 +23,41 @@ pub(crate) fn run(workspace: &Workspace, only_check: bool) -> Result<()> {
     if only_check {
         return check(workspace);
     }
-    let kept = workspace.root.join(MANIFESTS);
-    if kept.exists() {
-        std::fs::remove_dir_all(&kept).context("removing the old files")?;
-    }
+    let kept = FOLDERS.map(|folder| workspace.root.join(folder));
     generate(workspace, &kept)?;
-    for name in read(&kept)?.keys() {
-        println!("{MANIFESTS}/{name}");
+    for (folder, kept) in FOLDERS.iter().zip(&kept) {
+        for name in read(kept)?.keys() {
+            println!("{folder}/{name}");
+        }
     }
     Ok(())
 }
 
-/// Fails if `crds/manifests` is not what the built types generate; writes nothing there.
+/// Fails if a folder is not what the built types generate; writes nothing there.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    let fresh = workspace.e2e_state().join("crds");
-    if fresh.exists() {
-        std::fs::remove_dir_all(&fresh).context("removing the last check's files")?;
-    }
+    let state = workspace.e2e_state().join("crds");
+    let fresh = FOLDERS.map(|folder| state.join(folder));
     generate(workspace, &fresh)?;
-    let (kept, fresh) = (read(&workspace.root.join(MANIFESTS))?, read(&fresh)?);
-    let stale = differing(&kept, &fresh);
-    let names = stale.join(", ");
-    ensure!(
-        stale.is_empty(),
-        "{names}: not what crds/src says; run `cargo xtask crds`"
-    );
+    for (folder, fresh) in FOLDERS.iter().zip(&fresh) {
+        let (kept, fresh) = (read(&workspace.root.join(folder))?, read(fresh)?);
+        let names = differing(&kept, &fresh).join(", ");
+        ensure!(
+            names.is_empty(),
+            "{folder}: {names}: not what crds/src says; run `cargo xtask crds`"
+        );
+    }
     Ok(())
 }
 
-fn generate(workspace: &Workspace, folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).context("making the folder of manifests")?;
-    run_command(Command::new(workspace.debug("examples/manifests")).arg(folder))
+/// Empties the folders and fills them.
+fn generate(workspace: &Workspace, folders: &[PathBuf; 2]) -> Result<()> {
+    for folder in folders {
+        if folder.exists() {
+            std::fs::remove_dir_all(folder).context("removing the old files")?;
+        }
+        std::fs::create_dir_all(folder).context("making the folder")?;
+    }
+    run_command(Command::new(workspace.debug("examples/manifests")).args(folders))
 }
 
 /// The files of a folder by name; a missing folder has none.
