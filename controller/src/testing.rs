@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use turnpike_crds::ai_provider::{ProviderCredential, ProviderGrant, ProviderModel, Vendor};
 use turnpike_crds::ai_route::{
-    Allow, Authentication, AuthenticationMode, BackendRef, RouteMatch, RouteRule, TemplateGrant,
-    TemplateRef,
+    Allow, Authentication, AuthenticationMode, BackendRef, RouteMatch, RouteRule, RouteState,
+    TemplateGrant, TemplateRef,
 };
 use turnpike_crds::common::{Count, Duration, SecretKeyRef, SecretRef};
 use turnpike_crds::consumer::{ApiKey, ConsumerState};
@@ -189,6 +189,8 @@ pub(crate) fn route(namespace: &str, name: &str) -> Builder<AIRoute> {
             authorization: None,
             max_body_bytes: None,
             rules: Vec::new(),
+            state: RouteState::Active,
+            state_message: None,
         },
         status: None,
     })

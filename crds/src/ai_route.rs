@@ -31,6 +31,8 @@ use crate::status::Status;
 #[x_kube(
     validation = Rule::new("has(self.rules) || has(self.rulesFrom)").message("set rules, rulesFrom or both: where requests go"),
     validation = Rule::new("has(self.hostnames) || !has(self.rulesFrom)").message("rulesFrom needs hostnames: a template cannot take its rules from another"),
+    validation = Rule::new("has(self.hostnames) || self.state == 'Active'").message("a template has no requests of its own; suspend the routes that take its rules"),
+    validation = Rule::new("!has(self.stateMessage) || self.state == 'Suspended'").message("stateMessage needs state: Suspended"),
     validation = Rule::new("!has(self.hostnames) || !has(self.grants)").message("grants are for templates: leave hostnames out, or remove grants")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -65,6 +67,13 @@ pub struct AIRouteSpec {
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("self.all(rule, !has(rule.name) || self.exists_one(other, has(other.name) && other.name == rule.name))").message("two rules have the same name; logs and metrics could not tell them apart"))]
     pub rules: Vec<RouteRule>,
+    /// `Suspended`: every request is refused with 403, and hosts and counters are kept.
+    #[serde(default)]
+    pub state: RouteState,
+    /// What callers are told while the route is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub state_message: Option<String>,
 }
 
 impl AIRouteSpec {
@@ -72,6 +81,16 @@ impl AIRouteSpec {
     pub fn is_template(&self) -> bool {
         self.hostnames.is_empty() && self.rules_from.is_none()
     }
+}
+
+/// Whether a route's requests are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RouteState {
+    /// They are.
+    #[default]
+    Active,
+    /// They are refused with 403 `tenant_suspended`; hosts and counters stay.
+    Suspended,
 }
 
 /// Names a template.

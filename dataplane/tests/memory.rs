@@ -109,6 +109,7 @@ fn tenant(number: usize, rules: usize) -> Vec<(Name, Snapshot)> {
             rules: (0..rules).map(rule).collect(),
             max_body_bytes: Some(32 << 20),
             template: None,
+            suspension: None,
         }],
     };
     let host = format!("{namespace}.maas.example.com");

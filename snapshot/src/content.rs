@@ -2,7 +2,7 @@
 
 use crate::consumer::Consumer;
 use crate::credential::Credential;
-use crate::domain::{Authentication, Domain, Rule, Template};
+use crate::domain::{Authentication, Domain, Route, Rule, Template};
 use crate::name::{Name, ObjectName};
 use crate::provider::{Provider, ProviderKind};
 use crate::quota::Quota;
@@ -79,6 +79,8 @@ impl ProviderKind {
 
 /// Of a data plane that takes what a route lacks from its template.
 pub const TEMPLATES: &str = "templates";
+/// Of a data plane that refuses the requests of suspended routes.
+pub const SUSPENSION: &str = "suspension";
 /// Of a data plane that heeds what a backend may not be asked for.
 pub const GRANTS: &str = "grants";
 
@@ -114,14 +116,16 @@ fn providers(rules: &[Rule]) -> impl Iterator<Item = Name> {
 }
 
 fn domain_features(domain: &Domain) -> Vec<String> {
-    let has_template = domain.routes.iter().any(|route| route.template.is_some());
+    let has = |has: fn(&Route) -> bool| domain.routes.iter().any(has);
+    let templates = has(|route| route.template.is_some()).then(|| TEMPLATES.to_owned());
+    let suspension = has(|route| route.suspension.is_some()).then(|| SUSPENSION.to_owned());
     let mut grants = domain
         .routes
         .iter()
         .map(|route| grants_feature(&route.rules));
-    let templates = has_template.then(|| TEMPLATES.to_owned());
     templates
         .into_iter()
+        .chain(suspension)
         .chain(grants.find_map(|grants| grants))
         .collect()
 }

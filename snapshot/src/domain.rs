@@ -31,6 +31,9 @@ pub struct Route {
     pub max_body_bytes: Option<u64>,
     /// Where what is missing comes from; without one nothing is.
     pub template: Option<Template>,
+    /// What callers are told with the 403 that each of its requests is answered; `None`: it is
+    /// in force.
+    pub suspension: Option<String>,
 }
 
 /// Where a route takes from what it has not of its own.

@@ -167,6 +167,7 @@ impl<'a> Trial<'a> {
             .enumerate()
             .map(|(at, route)| unreached(route, &domain, at))
             .collect();
+        routes.refuse_suspended()?;
         let operation = operation::recognise(&method(&question.path).0, &question.path)?;
         let caller = self.caller(&routes, now).await?;
         if let Some(answered) = self.answered_here(&operation, &routes, &caller) {
@@ -186,6 +187,7 @@ impl<'a> Trial<'a> {
         self.judge_rules(&routes, &caller, facts);
         let head = scanned?;
         let matched = matching::find(&routes, &caller, facts)?;
+        matched.route.refuse_suspended()?;
         let order = Order {
             client: ClientProtocol::OpenAI,
             operation: &operation,

@@ -7,6 +7,7 @@
 //! cannot be had, and providers elsewhere that do not admit the namespace.
 
 use turnpike_crds::AIRouteSpec;
+use turnpike_crds::ai_route::RouteState;
 use turnpike_snapshot::Name;
 use turnpike_snapshot::domain::{Authentication, Domain, Route, Template};
 use turnpike_snapshot::name::ObjectName;
@@ -18,6 +19,8 @@ use crate::index::Index;
 use crate::index::grants::{self, Admission, Lent};
 use crate::index::hostnames::Permission;
 use crate::index::table::Age;
+
+const SUSPENDED: &str = "this tenant is suspended; ask who runs it";
 
 pub(crate) fn compile(index: &Index, host: &str) -> Option<Domain> {
     let namespace = index.hosts.owner(host)?.to_owned();
@@ -181,7 +184,14 @@ fn route(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Route {
             None => (!inherits).then_some(MaxBody::DEFAULT),
         },
         template,
+        suspension: suspension(spec),
     }
+}
+
+/// What callers of a suspended route are told.
+fn suspension(spec: &AIRouteSpec) -> Option<String> {
+    let told = spec.state_message.as_deref().unwrap_or(SUSPENDED);
+    (spec.state == RouteState::Suspended).then(|| told.to_owned())
 }
 
 fn template(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Option<Template> {

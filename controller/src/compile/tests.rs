@@ -101,6 +101,7 @@ fn plain_route(name: &str, allow: Vec<Grant>, rules: Vec<Rule>) -> Route {
         rules,
         max_body_bytes: Some(32 << 20),
         template: None,
+        suspension: None,
     }
 }
 
@@ -653,6 +654,7 @@ fn a_tenant_refers_to_its_template_whose_providers_are_its_own() {
             rules: Vec::new(),
             max_body_bytes: None,
             template: Some(Template::Rules(name(PLATFORM, "plan"))),
+            suspension: None,
         }
     );
     let Some(Snapshot::Rules(rules)) = snapshot(&index, &Name::Rules(name(PLATFORM, "plan")))

@@ -110,6 +110,15 @@ impl RequestError {
         )
     }
 
+    /// The tenant is suspended, with what its callers shall be told.
+    pub fn suspended(message: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "tenant_suspended",
+            message.to_owned(),
+        )
+    }
+
     /// A 400 of the gateway's own.
     pub fn bad_request(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)

@@ -87,6 +87,7 @@ async fn live(
     let asker = Asker::from(arrival.remote.ip());
     let routes = Routes::of(find_domain(&gateway.store, arrival.host.as_ref(), asker).await?);
     account.note(|record| record.namespace = Some(routes.domain().namespace.clone()));
+    routes.refuse_suspended()?;
     let operation = operation::recognise(&parts.method, parts.uri.path())?;
     account.asks(&operation);
     let now = jiff::Timestamp::now().as_second();
@@ -128,6 +129,7 @@ async fn carry(
     };
     let matched = matching::find(routes, caller, facts)?;
     note_match(account, &matched);
+    matched.route.refuse_suspended()?;
     peek::check_size(asked.body.len() as u64, matched.route.max_body_bytes())?;
     authorize(
         matched.route.allow()?,

@@ -80,6 +80,9 @@ impl Question<'_> {
             let Ok(matched) = matching::find(self.routes, self.caller, facts) else {
                 return false;
             };
+            if matched.route.refuse_suspended().is_err() {
+                return false;
+            }
             let allow = matched.route.allow();
             allow.is_ok_and(|allow| authorize(allow, matched.consumer.as_deref(), model).is_ok())
                 && is_offered(matched.rule, model)

@@ -66,6 +66,17 @@ impl Routes {
         pairs.map(|(own, template)| Route { own, template })
     }
 
+    /// Refuses every request of a domain whose routes are all suspended, whoever calls.
+    pub fn refuse_suspended(&self) -> Result<()> {
+        let mut all = self.iter();
+        match all.next() {
+            Some(first) if all.all(|route| route.own.suspension.is_some()) => {
+                first.refuse_suspended()
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The largest body that one of the routes takes, in bytes: what is read before the
     /// route is known.
     pub fn max_body_bytes(&self) -> u64 {
@@ -116,6 +127,14 @@ impl<'a> Route<'a> {
             (None, Template::Lent(rules)) => rules.max_body_bytes,
             // Long enough to be told what is wrong.
             (None, Template::None | Template::Faulty(_)) => DEFAULT_MAX_BODY_BYTES,
+        }
+    }
+
+    /// Refuses the requests of a suspended route.
+    pub fn refuse_suspended(self) -> Result<()> {
+        match &self.own.suspension {
+            None => Ok(()),
+            Some(message) => Err(RequestError::suspended(message)),
         }
     }
 

@@ -143,6 +143,7 @@ impl World {
             rules: vec![rule("main", &[])],
             max_body_bytes: Some(1 << 20),
             template: None,
+            suspension: None,
         };
         Self {
             domain: Domain {

@@ -45,6 +45,7 @@ pub(crate) fn domain(route: &str) -> Snapshot {
             rules: vec![rule],
             max_body_bytes: Some(1024),
             template: None,
+            suspension: None,
         }],
     })
 }

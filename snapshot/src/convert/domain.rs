@@ -45,6 +45,9 @@ impl From<&Route> for proto::Route {
                 allow: route.allow.is_none(),
                 max_body_bytes: route.max_body_bytes.is_none(),
             }),
+            suspension: route.suspension.as_ref().map(|message| proto::Suspension {
+                message: message.clone(),
+            }),
         }
     }
 }
@@ -66,6 +69,7 @@ impl TryFrom<proto::Route> for Route {
             name: route.name,
             rules: read_all(route.rules)?,
             template: route.template.map(TryInto::try_into).transpose()?,
+            suspension: route.suspension.map(|suspension| suspension.message),
         })
     }
 }

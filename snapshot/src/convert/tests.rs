@@ -114,13 +114,16 @@ fn route() -> impl Strategy<Value = Route> {
                 rules,
                 max_body_bytes: Some(max_body_bytes),
                 template: None,
+                suspension: None,
             },
         );
     let template = prop_oneof![
         object().prop_map(Template::Rules),
         word().prop_map(|reason| Template::Faulty { reason }),
     ];
-    (whole, option::of((template, any::<[bool; 3]>()))).prop_map(|(mut route, template)| {
+    let template = option::of((template, any::<[bool; 3]>()));
+    (whole, template, option::of(word())).prop_map(|(mut route, template, suspension)| {
+        route.suspension = suspension;
         if let Some((template, [authentication, allow, max_body_bytes])) = template {
             route.template = Some(template);
             route.authentication = route.authentication.filter(|_| authentication);
@@ -306,6 +309,7 @@ fn the_version_of_a_domain_without_newer_members_stays_what_it_was() {
         rules: vec![rule],
         max_body_bytes: Some(1024),
         template: None,
+        suspension: None,
     };
     let domain = Snapshot::Domain(Domain {
         namespace: "tenant".into(),

@@ -45,6 +45,8 @@ pub struct RouteView {
     pub max_body_bytes: Option<u64>,
     /// Where what is missing comes from.
     pub template: Option<TemplateView>,
+    /// What callers are told; `None`: it is in force.
+    pub suspension: Option<Box<str>>,
 }
 
 /// Where a route takes from what it has not of its own.
@@ -169,6 +171,7 @@ impl RouteView {
                 Template::Rules(name) => TemplateView::Rules(tables.rules.slot(name)),
                 Template::Faulty { reason } => TemplateView::Faulty(reason.as_str().into()),
             }),
+            suspension: route.suspension.as_deref().map(Into::into),
         })
     }
 }

@@ -330,6 +330,7 @@ pub(super) fn domain(version: u64, providers: &[&str]) -> Snapshot {
             rules: vec![rule],
             max_body_bytes: Some(version),
             template: None,
+            suspension: None,
         }],
     })
 }
