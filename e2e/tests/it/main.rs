@@ -29,3 +29,4 @@ mod standalone_explain;
 mod standalone_serve;
 mod status_conditions;
 mod status_refusals;
+mod tenants_layouts;
