@@ -21,6 +21,7 @@ use turnpike_controller::source::directory;
 use turnpike_controller::world::World;
 use turnpike_dataplane::store::Limits;
 use turnpike_dataplane::store::demand::{BoxIo, Controllers};
+use turnpike_dataplane::upstream::Addresses;
 use turnpike_dataplane::{Config, DataPlane};
 
 use crate::directory::Directory;
@@ -134,6 +135,8 @@ fn config(flags: &Flags) -> Config {
         load_timeout: LOAD_TIMEOUT,
         limits: Limits::default(),
         state_dir: None,
+        // People run models beside it.
+        provider_addresses: Addresses::Any,
         drain: DRAIN,
     }
 }

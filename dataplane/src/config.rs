@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use http::Uri;
+use ipnet::IpNet;
 
 use crate::store::Limits;
+use crate::upstream::Addresses;
 
 /// Carries requests to AI providers, by what a controller tells.
 #[derive(Clone, Debug, Parser)]
@@ -65,6 +67,16 @@ pub struct Flags {
     #[arg(long, env = "TURNPIKE_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
+    /// Private addresses that providers may have, such as 10.1.0.0/16; public ones need no
+    /// leave, those of cloud metadata and of the machine's own link get none
+    #[arg(
+        long,
+        env = "TURNPIKE_ALLOW_PROVIDER_CIDR",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub allow_provider_cidr: Vec<IpNet>,
+
     /// How long open requests may take to finish after SIGTERM
     #[arg(long, env = "TURNPIKE_DRAIN", value_name = "DURATION", default_value = "600s", value_parser = duration)]
     pub drain: Duration,
@@ -85,6 +97,8 @@ pub struct Config {
     pub limits: Limits,
     /// Where what was loaded outlives the process; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
+    /// The addresses that providers may have.
+    pub provider_addresses: Addresses,
     /// How long open requests may take to finish once told to stop.
     pub drain: Duration,
     /// Names this data plane to people, in the controller's logs and status.
@@ -106,6 +120,7 @@ impl Flags {
                 idle: Some(flags.idle_domain).filter(|idle| !idle.is_zero()),
                 bytes: Some(flags.store_bytes.0).filter(|bytes| *bytes > 0),
             },
+            provider_addresses: Addresses::PublicAnd(flags.allow_provider_cidr.into()),
             drain: flags.drain,
         }
     }

@@ -78,7 +78,7 @@ impl DataPlane {
             store,
             quotas,
             estimator: Estimator::default(),
-            upstream: Pool::new(),
+            upstream: Pool::new(config.provider_addresses.clone()),
             metrics: Arc::new(metrics),
             access_log,
             settling: TaskTracker::new(),

@@ -178,6 +178,13 @@ impl DataPlane {
             ("--listen", &listen.to_string()),
             ("--admin", &admin.to_string()),
         ]);
+        // Providers under test are on this machine.
+        if !more
+            .iter()
+            .any(|(flag, _)| *flag == "--allow-provider-cidr")
+        {
+            arguments.extend(flags(&[("--allow-provider-cidr", "127.0.0.0/8")]));
+        }
         arguments.extend(flags(more));
         let file = places::program("turnpike-dataplane")?;
         let process = Process::spawn(folder, Program::new(name, file, arguments))?;

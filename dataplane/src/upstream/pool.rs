@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use tracing::warn;
 
+use super::addresses::{Addresses, Forbidden, Guarded, Resolver};
 use super::body::PiecesBody;
 
 /// How long a connection may idle: under the 60 s after which common load balancers drop it unasked.
@@ -29,10 +30,12 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::fro
 /// Bytes that a provider may send ahead of a slow caller: on one stream, and on all of a connection.
 const WINDOW: (u32, u32) = (256 << 10, 16 << 20);
 
+type Connector = HttpsConnector<Guarded<HttpConnector<Resolver>>>;
+
 /// Sends requests to providers. Cheap to clone; clones share.
 #[derive(Clone)]
 pub struct Pool {
-    client: Client<HttpsConnector<HttpConnector>, PiecesBody>,
+    client: Client<Connector, PiecesBody>,
     has_roots: bool,
 }
 
@@ -59,15 +62,15 @@ impl SendError {
 
 impl Pool {
     /// Builds the pool. Without root certificates on this machine only https fails, saying so.
-    pub fn new() -> Self {
-        Self::with_roots(native_roots())
+    pub fn new(addresses: Addresses) -> Self {
+        Self::with_roots(native_roots(), addresses)
     }
 
     /// Builds a pool that trusts these roots and no others.
-    pub fn with_roots(roots: RootCertStore) -> Self {
+    pub fn with_roots(roots: RootCertStore, addresses: Addresses) -> Self {
         let has_roots = !roots.is_empty();
         Self {
-            client: client(roots),
+            client: client(roots, addresses),
             has_roots,
         }
     }
@@ -136,6 +139,11 @@ fn explain(error: &legacy::Error, has_roots: bool) -> SendError {
         return SendError::Broken;
     }
     let is_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
+    if causes(error).any(|cause| cause.is::<Forbidden>()) {
+        return SendError::Connect(
+            "its address is private or reserved; who runs the gateway may open it by --allow-provider-cidr",
+        );
+    }
     SendError::Connect(match io_kind(error) {
         _ if is_tls && !has_roots => {
             "this machine has no root certificates; install ca-certificates"
@@ -149,14 +157,8 @@ fn explain(error: &legacy::Error, has_roots: bool) -> SendError {
     })
 }
 
-impl Default for Pool {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn client(roots: RootCertStore) -> Client<HttpsConnector<HttpConnector>, PiecesBody> {
-    let mut http = HttpConnector::new();
+fn client(roots: RootCertStore, addresses: Addresses) -> Client<Connector, PiecesBody> {
+    let mut http = HttpConnector::new_with_resolver(Resolver::new(addresses.clone()));
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_keepalive(Some(Duration::from_secs(60)));
@@ -164,7 +166,7 @@ fn client(roots: RootCertStore) -> Client<HttpsConnector<HttpConnector>, PiecesB
         .with_tls_config(tls(roots))
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(http);
+        .wrap_connector(Guarded::new(http, addresses));
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())

@@ -24,7 +24,7 @@ use turnpike_dataplane::metrics::Metrics;
 use turnpike_dataplane::quota::{
     self, Estimator, MemoryStore, QuotaCounters, QuotaSettings, Quotas,
 };
-use turnpike_dataplane::upstream::Pool;
+use turnpike_dataplane::upstream::{Addresses, Pool};
 use turnpike_dataplane::{Gateway, Store};
 
 use super::request_world::{HOST, KEY, World};
@@ -109,7 +109,7 @@ impl TestGateway {
         counters: quota::Store,
         counts: Arc<QuotaCounters>,
     ) -> Self {
-        Self::with_parts(store, counters, counts, Pool::new()).await
+        Self::with_parts(store, counters, counts, Pool::new(Addresses::Any)).await
     }
 
     /// Trusts this certificate and no other.
@@ -121,7 +121,7 @@ impl TestGateway {
             world.store(),
             memory,
             Arc::default(),
-            Pool::with_roots(roots),
+            Pool::with_roots(roots, Addresses::Any),
         )
         .await
     }

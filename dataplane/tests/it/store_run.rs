@@ -11,6 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use turnpike_dataplane::store::Limits;
+use turnpike_dataplane::upstream::Addresses;
 use turnpike_dataplane::{Config, DataPlane};
 use turnpike_snapshot::Snapshot;
 use turnpike_snapshot::proto::client_message::Message as Up;
@@ -36,6 +37,7 @@ async fn run(controller: &Controller) -> Running {
         load_timeout: Duration::from_secs(30),
         limits: Limits::default(),
         state_dir: None,
+        provider_addresses: Addresses::Any,
         drain: Duration::from_secs(30),
         name: "test".into(),
     };
@@ -217,6 +219,7 @@ async fn a_port_in_use_is_named() {
         load_timeout: Duration::from_secs(1),
         limits: Limits::default(),
         state_dir: None,
+        provider_addresses: Addresses::Any,
         drain: Duration::from_secs(1),
         name: "test".into(),
     };

@@ -16,6 +16,7 @@ mod fault_rebirth;
 mod fault_silence;
 mod fault_wipe;
 mod harness;
+mod provider_addresses;
 mod quota_parallel;
 mod quota_redis;
 mod replicas_lease;

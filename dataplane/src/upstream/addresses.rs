@@ -1,0 +1,384 @@
+//! Which addresses a provider may have: whoever may write an AIProvider must not reach, through
+//! the gateway, what only the gateway's machine can.
+//!
+//! Looked at when a connection is made, on the very address that it goes to: a name that answers
+//! differently the second time gains nothing. Addresses of this machine's link and of cloud
+//! metadata are reached by nobody.
+
+use std::error::Error;
+use std::future::{Ready, ready};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Either, MapErr};
+use http::Uri;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use ipnet::IpNet;
+use tower_service::Service;
+
+/// The addresses that providers may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// All but those of the link and of metadata: for a gateway of one's own, beside one's own
+    /// servers.
+    Any,
+    /// Those of the public Internet, and these.
+    PublicAnd(Arc<[IpNet]>),
+}
+
+/// What kind of place an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Public,
+    /// Loopback, private, shared, or reserved for what is no provider.
+    Private,
+    /// Link-local, multicast, unspecified, or a cloud's metadata server.
+    Never,
+}
+
+/// An address that a provider may not have. Not told to callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an address that providers may not have")]
+pub struct Forbidden;
+
+/// Metadata servers that stand outside the link-local blocks: Alibaba Cloud's, Oracle's older
+/// one, and AWS's over IPv6.
+const METADATA: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+impl Addresses {
+    /// Whether a provider may have the address.
+    pub fn allow(&self, address: IpAddr) -> bool {
+        let address = carried(address);
+        match (Place::of(address), self) {
+            (Place::Never, _) => false,
+            (Place::Public, _) | (Place::Private, Addresses::Any) => true,
+            (Place::Private, Addresses::PublicAnd(more)) => {
+                more.iter().any(|block| block.contains(&address))
+            }
+        }
+    }
+
+    /// Looks at a host that is an address itself, which no resolver is asked about.
+    fn check_literal(&self, uri: &Uri) -> Result<(), Forbidden> {
+        let host = uri.host().unwrap_or_default();
+        let host = host.strip_prefix('[').unwrap_or(host);
+        let host = host.strip_suffix(']').unwrap_or(host);
+        match host.parse() {
+            Ok(address) if !self.allow(address) => Err(Forbidden),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Place {
+    /// Source: IANA's registries of special-purpose IPv4 and IPv6 addresses.
+    fn of(address: IpAddr) -> Self {
+        if METADATA.contains(&address) || address.is_multicast() || address.is_unspecified() {
+            return Place::Never;
+        }
+        match address {
+            IpAddr::V4(address) => Self::of_v4(address),
+            IpAddr::V6(address) => Self::of_v6(address),
+        }
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Self {
+        let [a, b, c, _] = address.octets();
+        match (a, b, c) {
+            (0, ..) | (169, 254, _) => Place::Never,
+            (10 | 127 | 240.., ..)
+            | (100, 64..128, _)
+            | (172, 16..32, _)
+            | (192, 168, _)
+            | (192, 0, 0 | 2)
+            | (198, 18 | 19, _)
+            | (198, 51, 100)
+            | (203, 0, 113) => Place::Private,
+            _ => Place::Public,
+        }
+    }
+
+    fn of_v6(address: Ipv6Addr) -> Self {
+        match address.segments() {
+            [0xfe80..=0xfebf, ..] => Place::Never,
+            // Unique local, old site-local, documentation, loopback and what is not handed out.
+            [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x2001, 0xdb8, ..] => Place::Private,
+            [0x2000..=0x3fff, ..] => Place::Public,
+            _ => Place::Private,
+        }
+    }
+}
+
+/// The IPv4 address that an IPv6 one stands for, else the address itself.
+///
+/// Source: RFC 4291 (mapped), RFC 6052 (NAT64), RFC 3056 (6to4).
+fn carried(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(six) = address else {
+        return address;
+    };
+    let four = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match six.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            four(high, low)
+        }
+        [0x2002, high, low, ..] => four(high, low),
+        _ => address,
+    }
+}
+
+/// Resolves names, and gives only addresses that providers may have.
+#[derive(Clone)]
+pub(super) struct Resolver<R = GaiResolver> {
+    names: R,
+    addresses: Addresses,
+}
+
+impl Resolver {
+    /// Asks as this machine does.
+    pub(super) fn new(addresses: Addresses) -> Self {
+        Self {
+            names: GaiResolver::new(),
+            addresses,
+        }
+    }
+}
+
+impl<R> Service<Name> for Resolver<R>
+where
+    R: Service<Name, Error = io::Error>,
+    R::Response: Iterator<Item = SocketAddr>,
+    R::Future: Send + 'static,
+{
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.names.poll_ready(cx)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let found = self.names.call(name);
+        let addresses = self.addresses.clone();
+        async move {
+            let found = found.await?;
+            let allowed: Vec<_> = found.filter(|found| addresses.allow(found.ip())).collect();
+            match allowed.is_empty() {
+                true => Err(io::Error::new(io::ErrorKind::PermissionDenied, Forbidden)),
+                false => Ok(allowed.into_iter()),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Connects to hosts that are names, or addresses that providers may have.
+#[derive(Clone)]
+pub(super) struct Guarded<C> {
+    connector: C,
+    addresses: Addresses,
+}
+
+impl<C> Guarded<C> {
+    pub(super) fn new(connector: C, addresses: Addresses) -> Self {
+        Self {
+            connector,
+            addresses,
+        }
+    }
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl<C> Service<Uri> for Guarded<C>
+where
+    C: Service<Uri>,
+    C::Error: Into<BoxError>,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future =
+        Either<Ready<Result<C::Response, BoxError>>, MapErr<C::Future, fn(C::Error) -> BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        use futures::TryFutureExt;
+        match self.addresses.check_literal(&uri) {
+            Ok(()) => Either::Right(
+                self.connector
+                    .call(uri)
+                    .map_err(Into::into as fn(C::Error) -> BoxError),
+            ),
+            Err(forbidden) => Either::Left(ready(Err(forbidden.into()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(blocks: &[&str]) -> Addresses {
+        Addresses::PublicAnd(blocks.iter().map(|block| block.parse().unwrap()).collect())
+    }
+
+    fn allows(addresses: &Addresses, address: &str) -> bool {
+        addresses.allow(address.parse().unwrap())
+    }
+
+    #[test]
+    fn only_the_internet_is_open_in_a_cluster() {
+        let cluster = cluster(&[]);
+        for open in [
+            "8.8.8.8",
+            "172.15.0.1",
+            "172.32.0.1",
+            "100.63.0.1",
+            "2606:4700::1",
+        ] {
+            assert!(allows(&cluster, open), "{open}");
+        }
+        for closed in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "100.64.0.1",
+            "198.18.0.1",
+            "255.255.255.255",
+            "::1",
+            "fd12::1",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::1",
+        ] {
+            assert!(!allows(&cluster, closed), "{closed}");
+            assert!(allows(&Addresses::Any, closed), "{closed}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_opened_one_by_one() {
+        let cluster = cluster(&["10.1.0.0/16", "fd12::/64"]);
+        for (address, expected) in [
+            ("10.1.2.3", true),
+            ("::ffff:10.1.2.3", true),
+            ("10.2.2.3", false),
+            ("fd12::1", true),
+            ("fd13::1", false),
+        ] {
+            assert_eq!(allows(&cluster, address), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn metadata_and_the_link_are_reached_by_nobody() {
+        let all = cluster(&["0.0.0.0/0", "::/0"]);
+        for address in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "fe80::1",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "192.0.0.192",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::",
+            "224.0.0.1",
+            "ff02::1",
+        ] {
+            assert!(!allows(&all, address), "{address}");
+            assert!(!allows(&Addresses::Any, address), "{address}");
+        }
+    }
+
+    /// A name whose owner gives another answer each time.
+    #[tokio::test]
+    async fn a_name_that_turns_private_is_refused() {
+        let mut answers = [
+            vec!["8.8.8.8", "10.0.0.1"],
+            vec!["10.0.0.1", "127.0.0.1"],
+            vec!["8.8.4.4"],
+        ]
+        .into_iter();
+        let names = Scripted(move |_: Name| -> Vec<SocketAddr> {
+            let answer = answers.next().unwrap_or_default().into_iter();
+            answer
+                .map(|address| SocketAddr::new(address.parse().unwrap(), 0))
+                .collect()
+        });
+        let mut resolver = Resolver {
+            names,
+            addresses: cluster(&[]),
+        };
+        let mut ask = async || {
+            let found = resolver.call("rebound.example".parse().unwrap()).await;
+            found.map(|found| {
+                found
+                    .map(|found| found.ip().to_string())
+                    .collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(ask().await.unwrap(), ["8.8.8.8"]);
+        let refused = ask().await.unwrap_err();
+        assert!(
+            refused
+                .get_ref()
+                .is_some_and(|cause| cause.is::<Forbidden>())
+        );
+        assert_eq!(ask().await.unwrap(), ["8.8.4.4"]);
+    }
+
+    struct Scripted<F>(F);
+
+    impl<F: FnMut(Name) -> Vec<SocketAddr>> Service<Name> for Scripted<F> {
+        type Response = std::vec::IntoIter<SocketAddr>;
+        type Error = io::Error;
+        type Future = Ready<io::Result<Self::Response>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, name: Name) -> Self::Future {
+            ready(Ok((self.0)(name).into_iter()))
+        }
+    }
+
+    #[test]
+    fn hosts_that_are_addresses_are_looked_at_as_well() {
+        let cluster = cluster(&[]);
+        let check = |uri: &'static str| cluster.check_literal(&Uri::from_static(uri));
+        for closed in [
+            "http://10.0.0.1/v1",
+            "https://[::1]:8000",
+            "http://127.0.0.1:80",
+        ] {
+            assert_eq!(check(closed), Err(Forbidden), "{closed}");
+        }
+        for open in [
+            "http://8.8.8.8",
+            "https://api.example.com",
+            "http://[2606:4700::1]",
+        ] {
+            assert_eq!(check(open), Ok(()), "{open}");
+        }
+    }
+}
