@@ -17,7 +17,7 @@ mod tenant;
 
 use turnpike_snapshot::{Name, Snapshot};
 
-use crate::compile::finding::{Findings, Issue};
+use crate::compile::finding::{Counts, Findings, Issue};
 use crate::index::Index;
 use crate::source::{Kind, ObjectKey};
 
@@ -51,11 +51,40 @@ pub fn issues(index: &Index, object: &ObjectKey) -> Option<Vec<Issue>> {
     }
 }
 
-/// Says of an object what its conditions tell; `None` as with [`issues`].
+/// Says of an object what its status tells; `None` as with [`issues`].
 pub fn findings(index: &Index, object: &ObjectKey) -> Option<Findings> {
     let issues = issues(index, object)?;
     let names = names(index, object);
-    Some(Findings::new(&issues, names))
+    let hostnames = match object.kind {
+        Kind::AIRoute => domain::hostnames(index, &object.name),
+        _ => Vec::new(),
+    };
+    Some(Findings {
+        hostnames,
+        counts: counts(index, object),
+        ..Findings::new(&issues, names)
+    })
+}
+
+fn counts(index: &Index, object: &ObjectKey) -> Counts {
+    let is_used_by_routes = match object.kind {
+        Kind::AIProvider => true,
+        Kind::AIRoute => {
+            let route = index.routes.get(&object.name);
+            route.is_some_and(|route| route.spec.is_template())
+        }
+        _ => false,
+    };
+    let quota = match object.kind {
+        Kind::TokenQuota => index.quotas.get(&object.name),
+        _ => None,
+    };
+    Counts {
+        routes: is_used_by_routes.then(|| index.count_routes(object)),
+        groups: quota.map_or_else(Vec::new, |quota| {
+            index.groups.count(&object.name, &quota.spec)
+        }),
+    }
 }
 
 /// Names the snapshots that an object is part of.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::index::hostnames::{HostnamePattern, HostnamePolicy};
+use crate::status::public_url::PublicUrl;
 
 /// Where the platform team's own resources live.
 pub const PLATFORM_NAMESPACE: &str = "turnpike-system";
@@ -84,6 +85,11 @@ pub struct Flags {
     )]
     pub hostname_policy: Vec<HostnamePattern>,
 
+    /// How clients reach hosts, such as https://{host}: routes tell it as status.hostnames[].url,
+    /// which is left out without it
+    #[arg(long, env = "TURNPIKE_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+
     /// Let a data plane that connects lose more than half (and over 100) of what it
     /// holds at once, instead of keeping that for 10 minutes
     #[arg(long, env = "TURNPIKE_ACCEPT_MASS_DELETE")]
@@ -105,6 +111,8 @@ pub struct Config {
     pub platform_namespace: String,
     /// Which hosts namespaces may claim.
     pub hostname_policy: HostnamePolicy,
+    /// How clients reach hosts, for status.
+    pub public_url: Option<PublicUrl>,
     /// Whether mass deletions go through unasked.
     pub accept_mass_delete: bool,
 }
@@ -162,6 +170,7 @@ impl Flags {
             advertise: self.advertise,
             admin: self.admin,
             platform_namespace: self.platform_namespace,
+            public_url: self.public_url,
             accept_mass_delete: self.accept_mass_delete,
         })
     }
@@ -224,6 +233,16 @@ mod tests {
         assert_eq!(mistake, Mistake::NoDirectory(nowhere.clone()));
         let mistake = config(&["--kubeconfig", "/nowhere/at/all"]).unwrap_err();
         assert_eq!(mistake, Mistake::NoKubeconfig(nowhere));
+    }
+
+    #[test]
+    fn how_clients_reach_hosts_is_an_address_with_a_place_for_the_host() {
+        let url = config(&["--public-url", "https://{host}"])
+            .unwrap()
+            .public_url;
+        assert!(url.is_some() && config(&[]).unwrap().public_url.is_none());
+        let flags = ["turnpike-controller", "--public-url", "https://a.test"];
+        assert_eq!(Flags::try_parse_from(flags).unwrap_err().exit_code(), 2);
     }
 
     #[test]

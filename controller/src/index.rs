@@ -13,6 +13,7 @@ pub mod table;
 pub(crate) mod grants;
 
 mod consumers;
+mod groups;
 mod namespaces;
 mod providers;
 mod quotas;
@@ -27,6 +28,7 @@ use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::name::ObjectName;
 
 use crate::index::consumers::Claimed;
+use crate::index::groups::Groups;
 use crate::index::hostnames::HostnamePolicy;
 use crate::index::hosts::Hosts;
 use crate::index::keys::Keys;
@@ -55,6 +57,7 @@ pub struct Index {
 
     pub(crate) hosts: Hosts,
     pub(crate) keys: Keys,
+    pub(crate) groups: Groups,
     refs: Refs,
     /// What each consumer with keys in Secrets holds in `keys` at present; of the others
     /// the resource says it.
@@ -75,6 +78,8 @@ pub struct Touched {
     pub names: BTreeSet<Name>,
     /// Their conditions.
     pub objects: BTreeSet<ObjectKey>,
+    /// What their status counts, be they there or not.
+    pub counted: BTreeSet<ObjectKey>,
 }
 
 impl Touched {
@@ -82,11 +87,12 @@ impl Touched {
     pub fn merge(&mut self, other: Touched) {
         self.names.extend(other.names);
         self.objects.extend(other.objects);
+        self.counted.extend(other.counted);
     }
 
     /// Whether nothing was touched.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.objects.is_empty()
+        self.names.is_empty() && self.objects.is_empty() && self.counted.is_empty()
     }
 }
 
@@ -109,6 +115,7 @@ impl Index {
             namespaces: BTreeMap::new(),
             hosts: Hosts::default(),
             keys: Keys::default(),
+            groups: Groups::default(),
             refs: Refs::default(),
             claimed: HashMap::new(),
         }
@@ -177,6 +184,12 @@ impl Index {
             (Kind::Secret, self.secrets.count()),
             (Kind::Namespace, self.namespaces.len()),
         ]
+    }
+
+    /// Counts the routes that name a provider in their rules, or take their rules from a
+    /// template, be they admitted or not.
+    pub(crate) fn count_routes(&self, target: &ObjectKey) -> usize {
+        self.refs.count(target)
     }
 
     /// Names every object that has a status.

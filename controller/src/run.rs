@@ -34,7 +34,9 @@ use crate::serve::grpc::{self, Dialer, Pipes};
 use crate::serve::{Acceptance, Context, Hub, View};
 use crate::source::Event;
 use crate::source::directory::Directory;
-use crate::status::writer::{self, Replicas, Writes};
+use crate::status::public_url::PublicUrl;
+use crate::status::writer::{self, Replicas};
+use crate::status::writes::Writes;
 use crate::status::{GRACE, announcer};
 use crate::world::World;
 
@@ -73,6 +75,8 @@ struct Standing {
     namespace: String,
     /// Who this is, and where it is reached.
     identity: String,
+    /// How clients reach hosts.
+    public_url: Option<PublicUrl>,
 }
 
 /// Where data planes come in.
@@ -104,6 +108,7 @@ impl Controller {
         let standing = Standing {
             namespace: config.platform_namespace.clone(),
             identity: lease::identity(&advertised),
+            public_url: config.public_url,
         };
         let (origin, index) = open(&config.source, standing).await?;
         let index = index.with_hostname_policy(config.hostname_policy);
@@ -322,19 +327,21 @@ impl Parts {
                     leadership: state.leadership.subscribe(),
                     board: state.board.clone(),
                 };
+                let Standing {
+                    namespace,
+                    identity,
+                    public_url,
+                } = standing;
                 let writes = state.writes.clone();
                 let writing = writer::spawn(
                     world.clone(),
                     client.clone(),
                     writes,
                     replicas,
+                    public_url,
                     stop.clone(),
                 );
                 self.spawn("status writer", ended(writing));
-                let Standing {
-                    namespace,
-                    identity,
-                } = standing;
                 let (told, led) = (state.leadership.clone(), state.leadership.subscribe());
                 let reporting = reporter::run(world, led, identity.clone(), stop.clone());
                 self.spawn("reporter", reporting);

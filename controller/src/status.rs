@@ -1,9 +1,11 @@
-//! Telling resources what became of them: `Accepted`, `ResolvedRefs`, `Programmed`.
+//! Telling resources what became of them: `Ready`, and what it sums up.
 
 pub mod announcer;
 pub mod conditions;
 pub mod programmed;
+pub mod public_url;
 pub mod writer;
+pub mod writes;
 
 mod agenda;
 

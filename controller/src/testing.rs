@@ -371,6 +371,13 @@ impl Builder<TokenQuota> {
         self
     }
 
+    /// Selects consumers by group.
+    pub(crate) fn groups(mut self, groups: &[&str]) -> Self {
+        let consumers = self.0.spec.selector.consumers.get_or_insert_default();
+        consumers.groups = strings(groups);
+        self
+    }
+
     /// Selects namespaces by a label.
     pub(crate) fn namespaces(mut self, label: &str, value: &str) -> Self {
         let match_labels = BTreeMap::from([(label.to_owned(), value.to_owned())]);

@@ -24,7 +24,7 @@ pub struct World {
     hub: Hub,
     synced: watch::Sender<bool>,
     /// `None` until somebody listens. Bounded by the objects that there are.
-    touched: Mutex<Option<BTreeSet<ObjectKey>>>,
+    touched: Mutex<Option<Touched>>,
     wake: Notify,
 }
 
@@ -71,7 +71,7 @@ impl World {
             self.hub.publish(std::mem::take(&mut touched.names));
             index.is_synced()
         };
-        self.touch(touched.objects);
+        self.touch(touched);
         self.synced
             .send_if_modified(|synced| std::mem::replace(synced, is_synced) != is_synced);
     }
@@ -89,7 +89,9 @@ impl World {
     /// Starts to collect the objects that are touched, from all that there are. One listener.
     pub fn collect_touched(&self) {
         let all = self.read(|index| index.keys_with_status().collect::<BTreeSet<_>>());
-        self.touched.lock().get_or_insert_default().extend(all);
+        let mut touched = self.touched.lock();
+        touched.get_or_insert_default().objects.extend(all);
+        drop(touched);
         self.wake.notify_one();
     }
 
@@ -98,8 +100,8 @@ impl World {
         *self.touched.lock() = None;
     }
 
-    /// Waits for touched objects and takes all there are. Safe to cancel.
-    pub async fn next_touched(&self) -> BTreeSet<ObjectKey> {
+    /// Waits for touched objects and takes all there are; names are the hub's. Safe to cancel.
+    pub async fn next_touched(&self) -> Touched {
         loop {
             let taken = self.touched.lock().as_mut().map(std::mem::take);
             if let Some(taken) = taken.filter(|taken| !taken.is_empty()) {
@@ -119,12 +121,13 @@ impl World {
         &self.hub
     }
 
-    fn touch(&self, objects: BTreeSet<ObjectKey>) {
-        if objects.is_empty() {
+    /// The names are taken out already.
+    fn touch(&self, touched: Touched) {
+        if touched.is_empty() {
             return;
         }
-        if let Some(touched) = self.touched.lock().as_mut() {
-            touched.extend(objects);
+        if let Some(all) = self.touched.lock().as_mut() {
+            all.merge(touched);
             self.wake.notify_one();
         }
     }

@@ -1,12 +1,13 @@
 //! AIProvider: where models are served, and with which keys.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{BaseUrl, Duration, SecretRef};
 use crate::namespaces::GrantedNamespaces;
-use crate::status::Status;
+use crate::status::{Status, conditions_of_object};
 
 /// A place that serves models: a vendor, or a server of your own.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -20,12 +21,16 @@ use crate::status::Status;
     derive = "PartialEq",
     doc = "A place that serves models: a vendor, or a server of your own.",
     namespaced,
-    status = "Status",
+    status = "AIProviderStatus",
     printcolumn = r#"{"name": "Vendor", "type": "string", "jsonPath": ".spec.vendor"}"#,
-    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
-    printcolumn = r#"{"name": "Resolved", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].status"}"#,
-    printcolumn = r#"{"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status"}"#,
-    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name": "Routes", "type": "integer", "jsonPath": ".status.routes"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name": "Protocol", "type": "string", "jsonPath": ".spec.protocol", "priority": 1}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Resolved", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Message", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].message", "priority": 1}"#
 )]
 #[x_kube(
     validation = Rule::new("has(self.vendor) != has(self.protocol)").message("set exactly one of vendor and protocol"),
@@ -193,4 +198,33 @@ impl Protocol {
 
 fn seconds(seconds: u64) -> Duration {
     Duration(std::time::Duration::from_secs(seconds))
+}
+
+/// What the controller observed of the provider.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {}))]
+pub struct AIProviderStatus {
+    /// The generation of the resource that this status tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and what it sums up: `Accepted`, `ResolvedRefs` and `Programmed`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_of_object")]
+    pub conditions: Vec<Condition>,
+    /// How many AIRoutes name it in their rules, in all namespaces; a template counts as one.
+    /// Told with a few seconds' delay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<i64>,
+}
+
+impl From<AIProviderStatus> for Status {
+    fn from(status: AIProviderStatus) -> Self {
+        Self {
+            observed_generation: status.observed_generation,
+            conditions: status.conditions,
+            routes: status.routes,
+            ..Self::default()
+        }
+    }
 }

@@ -1,12 +1,13 @@
 //! AIRoute: which hosts are served, for whom, and by which providers.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::Hostname;
 use crate::namespaces::GrantedNamespaces;
-use crate::status::Status;
+use crate::status::{HostnameStatus, Status, conditions_of_object, named};
 
 /// Serves host names: who may call, and which provider answers what. Without hostnames: a
 /// template that other routes take their rules from.
@@ -21,12 +22,15 @@ use crate::status::Status;
     derive = "PartialEq",
     doc = "Serves host names: who may call, and which provider answers what.",
     namespaced,
-    status = "Status",
+    status = "AIRouteStatus",
     printcolumn = r#"{"name": "Hostnames", "type": "string", "jsonPath": ".spec.hostnames"}"#,
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
-    printcolumn = r#"{"name": "Resolved", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].status"}"#,
     printcolumn = r#"{"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status"}"#,
-    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name": "Resolved", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Routes", "type": "integer", "jsonPath": ".status.routes", "priority": 1}"#,
+    printcolumn = r#"{"name": "Message", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].message", "priority": 1}"#
 )]
 #[x_kube(
     validation = Rule::new("has(self.rules) || has(self.rulesFrom)").message("set rules, rulesFrom or both: where requests go"),
@@ -297,5 +301,39 @@ pub struct BackendRef {
 impl BackendRef {
     fn default_weight() -> i32 {
         1
+    }
+}
+
+/// What the controller observed of the route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {}))]
+pub struct AIRouteStatus {
+    /// The generation of the resource that this status tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and what it sums up: `Accepted`, `ResolvedRefs` and `Programmed`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_of_object")]
+    pub conditions: Vec<Condition>,
+    /// What became of each of `spec.hostnames`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "named::<HostnameStatus>")]
+    pub hostnames: Vec<HostnameStatus>,
+    /// Of a template: how many routes name it in `rulesFrom`, in all namespaces. Told with a few
+    /// seconds' delay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<i64>,
+}
+
+impl From<AIRouteStatus> for Status {
+    fn from(status: AIRouteStatus) -> Self {
+        Self {
+            observed_generation: status.observed_generation,
+            conditions: status.conditions,
+            hostnames: status.hostnames,
+            routes: status.routes,
+            ..Self::default()
+        }
     }
 }

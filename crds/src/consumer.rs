@@ -1,12 +1,12 @@
 //! Consumer: who calls, with which keys, and what they belong to.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Moment, SecretKeyRef};
-use crate::status::Status;
+use crate::status::{Status, conditions_of_object};
 
 /// A person, team or program that calls the routes of its namespace.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -20,11 +20,15 @@ use crate::status::Status;
     derive = "PartialEq",
     doc = "A person, team or program that calls the routes of its namespace.",
     namespaced,
-    status = "Status",
+    status = "ConsumerStatus",
     printcolumn = r#"{"name": "Groups", "type": "string", "jsonPath": ".spec.groups"}"#,
-    printcolumn = r#"{"name": "State", "type": "string", "jsonPath": ".spec.state"}"#,
-    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
-    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name": "State", "type": "string", "jsonPath": ".spec.state", "priority": 1}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Resolved", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Message", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].message", "priority": 1}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConsumerSpec {
@@ -78,4 +82,28 @@ pub enum ConsumerState {
     Active,
     /// They don't.
     Suspended,
+}
+
+/// What the controller observed of the consumer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {}))]
+pub struct ConsumerStatus {
+    /// The generation of the resource that this status tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and what it sums up: `Accepted`, `ResolvedRefs` and `Programmed`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_of_object")]
+    pub conditions: Vec<Condition>,
+}
+
+impl From<ConsumerStatus> for Status {
+    fn from(status: ConsumerStatus) -> Self {
+        Self {
+            observed_generation: status.observed_generation,
+            conditions: status.conditions,
+            ..Self::default()
+        }
+    }
 }

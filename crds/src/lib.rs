@@ -20,12 +20,12 @@ pub mod token_quota;
 
 mod manifest;
 
-pub use ai_provider::{AIProvider, AIProviderSpec};
-pub use ai_route::{AIRoute, AIRouteSpec};
-pub use consumer::{Consumer, ConsumerSpec};
+pub use ai_provider::{AIProvider, AIProviderSpec, AIProviderStatus};
+pub use ai_route::{AIRoute, AIRouteSpec, AIRouteStatus};
+pub use consumer::{Consumer, ConsumerSpec, ConsumerStatus};
 pub use manifest::{definitions, manifests};
 pub use status::Status;
-pub use token_quota::{TokenQuota, TokenQuotaSpec};
+pub use token_quota::{TokenQuota, TokenQuotaSpec, TokenQuotaStatus};
 
 /// The API group of all resources.
 pub const GROUP: &str = "turnpike.dev";

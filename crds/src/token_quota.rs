@@ -1,12 +1,13 @@
 //! TokenQuota: how many tokens and requests may be used in how long.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Count, Duration};
 use crate::namespaces::NamespaceSelector;
-use crate::status::Status;
+use crate::status::{GroupStatus, Status, conditions_of_object, named};
 
 /// Limits what consumers may use. All quotas that select a request must pass.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -20,11 +21,14 @@ use crate::status::Status;
     derive = "PartialEq",
     doc = "Limits what consumers may use. All quotas that select a request must pass.",
     namespaced,
-    status = "Status",
+    status = "TokenQuotaStatus",
     printcolumn = r#"{"name": "Per", "type": "string", "jsonPath": ".spec.per"}"#,
-    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
-    printcolumn = r#"{"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status"}"#,
-    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
+    printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Resolved", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status", "priority": 1}"#,
+    printcolumn = r#"{"name": "Message", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].message", "priority": 1}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenQuotaSpec {
@@ -144,4 +148,34 @@ pub enum OnStoreFailure {
     Allow,
     /// Requests are refused with 503.
     Deny,
+}
+
+/// What the controller observed of the quota.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {}))]
+pub struct TokenQuotaStatus {
+    /// The generation of the resource that this status tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, and what it sums up: `Accepted`, `ResolvedRefs` and `Programmed`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_of_object")]
+    pub conditions: Vec<Condition>,
+    /// How many consumers there are in each group that the quota selects; of a quota for other
+    /// namespaces left out. Told with a few seconds' delay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "named::<GroupStatus>")]
+    pub groups: Vec<GroupStatus>,
+}
+
+impl From<TokenQuotaStatus> for Status {
+    fn from(status: TokenQuotaStatus) -> Self {
+        Self {
+            observed_generation: status.observed_generation,
+            conditions: status.conditions,
+            groups: status.groups,
+            ..Self::default()
+        }
+    }
 }

@@ -12,7 +12,7 @@ use turnpike_snapshot::Name;
 use turnpike_snapshot::domain::{Authentication, Domain, Route, Template};
 use turnpike_snapshot::name::ObjectName;
 
-use crate::compile::finding::{Issue, Subject};
+use crate::compile::finding::{HostnameFinding, Issue, Subject};
 use crate::compile::reference::{template_fault, unadmitted};
 use crate::compile::rules::{self, MaxBody};
 use crate::index::Index;
@@ -45,6 +45,18 @@ pub(crate) fn names(index: &Index, name: &ObjectName) -> Vec<Name> {
     };
     let hosts = route.spec.hostnames.iter().filter(is_own);
     hosts.map(|host| Name::Domain(host.clone())).collect()
+}
+
+/// Says of each hostname whether it is the route's.
+pub(crate) fn hostnames(index: &Index, name: &ObjectName) -> Vec<HostnameFinding> {
+    let Some(route) = index.routes.get(name) else {
+        return Vec::new();
+    };
+    let age = route.age(name);
+    let hosts = route.spec.hostnames.iter();
+    hosts
+        .map(|host| HostnameFinding::new(host, host_fault(index, name, &age, host)))
+        .collect()
 }
 
 pub(crate) fn issues(index: &Index, name: &ObjectName) -> Option<Vec<Issue>> {
@@ -80,7 +92,7 @@ pub(crate) fn host_fault(
     let permission = index.permission(namespace, host);
     if permission == Permission::Refused {
         return Some((
-            "HostnameNotPermitted",
+            "NotPermitted",
             format!(
                 "namespace {namespace} may not claim {host}; who runs the platform allows it by \
                  --hostname-policy, or by the annotation {} on the Namespace",

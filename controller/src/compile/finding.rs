@@ -1,5 +1,7 @@
-//! What is found of an object: one issue for each fault, summed up in two findings.
+//! What is found of an object: one issue for each fault, summed up in two findings, and
+//! what else its status tells.
 
+use turnpike_crds::status::GroupStatus;
 use turnpike_snapshot::Name;
 
 /// One thing that is wrong with an object.
@@ -28,6 +30,25 @@ pub struct Findings {
     pub resolved_refs: Finding,
     /// The snapshots that the object is part of.
     pub names: Vec<Name>,
+    /// Of a route, in its own order.
+    pub hostnames: Vec<HostnameFinding>,
+    pub counts: Counts,
+}
+
+/// What is said of one hostname of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostnameFinding {
+    pub name: String,
+    pub accepted: Finding,
+}
+
+/// What an object's status counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Of a provider and of a template: routes that name it.
+    pub routes: Option<usize>,
+    /// Of a quota: the consumers of each group that it selects.
+    pub groups: Vec<GroupStatus>,
 }
 
 /// What one condition says.
@@ -58,12 +79,29 @@ impl Issue {
 }
 
 impl Findings {
-    /// Sums up the issues of an object.
+    /// Sums up the issues of an object, without hostnames and counts.
     pub fn new(issues: &[Issue], names: Vec<Name>) -> Self {
         Self {
             accepted: Finding::of(Subject::Accepted, issues),
             resolved_refs: Finding::of(Subject::ResolvedRefs, issues),
             names,
+            hostnames: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+}
+
+impl HostnameFinding {
+    /// Says that a hostname is the route's, or why not.
+    pub fn new(name: &str, fault: Option<(&'static str, String)>) -> Self {
+        let fine = || Finding::fine(Subject::Accepted);
+        Self {
+            name: name.to_owned(),
+            accepted: fault.map_or_else(fine, |(reason, message)| Finding {
+                is_true: false,
+                reason,
+                message,
+            }),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Resources in, whole snapshots and findings out.
 
+mod status;
+
 use std::time::Duration;
 
 use turnpike_snapshot::consumer::Consumer;
@@ -12,7 +14,7 @@ use turnpike_snapshot::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota,
 use turnpike_snapshot::tenant::{Fleet, FleetQuota, Tenant};
 use turnpike_snapshot::{Name, Snapshot};
 
-use crate::compile::finding::{Finding, Findings};
+use crate::compile::finding::{Counts, Finding, Findings, HostnameFinding};
 use crate::compile::{findings, issues, snapshot};
 use crate::index::Index;
 use crate::index::hostnames::HostnamePolicy;
@@ -224,6 +226,8 @@ fn a_missing_provider_stays_in_its_rule_and_is_told() {
                     .into(),
             },
             names: vec![Name::Domain("x.test".into())],
+            hostnames: vec![HostnameFinding::new("x.test", None)],
+            counts: Counts::default(),
         })
     );
 }
@@ -764,7 +768,7 @@ fn closed_hosts_are_given_by_policy_annotation_or_platform() {
     assert!(domain(&index, "*.wild.test").is_none());
     let refused = |host: &str, at: usize| {
         format!(
-            "HostnameNotPermitted spec.hostnames[{at}]: namespace t may not claim {host}; who runs \
+            "NotPermitted spec.hostnames[{at}]: namespace t may not claim {host}; who runs \
              the platform allows it by --hostname-policy, or by the annotation \
              turnpike.dev/allowed-hostnames on the Namespace"
         )

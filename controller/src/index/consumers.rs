@@ -24,7 +24,7 @@ pub(crate) struct Claimed {
 impl Index {
     pub(super) fn put_consumer(&mut self, consumer: Consumer) -> Touched {
         let name = object_name(&consumer.metadata);
-        let stored = Stored::new(consumer.metadata, consumer.spec, consumer.status.as_ref());
+        let stored = Stored::new(consumer.metadata, consumer.spec, consumer.status);
         match table::put(&mut self.consumers, name.clone(), stored) {
             Some(change) => self.consumer_changed(&name, &change),
             None => Touched::default(),
@@ -75,7 +75,9 @@ impl Index {
         let now = self.consumers.get(name).map(|stored| &stored.spec);
         self.refs
             .replace(&key, &secrets(name, before), &secrets(name, now));
+        let counted = self.groups.move_consumer(name, before, now);
         let mut touched = self.reclaim(name, change.before.as_deref());
+        touched.counted.extend(counted);
         touched.names.insert(Name::Consumer(name.clone()));
         if change.is_presence() {
             touched.objects.extend(self.refs.referrers(&key).cloned());

@@ -1,19 +1,22 @@
 //! A status in few bytes: the index keeps one for each object, and reads it only
 //! where a new one is drafted.
 //!
-//! Lossless: texts that most statuses share are one byte, all others are spelled out.
+//! Lossless: texts that most statuses share are one byte, all others are spelled out;
+//! a time is told by its distance from the one before, an address by what stands
+//! around the name.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use turnpike_crds::Status;
+use turnpike_crds::status::{GroupStatus, HostnameStatus};
 
-/// A [`Status`], some 30 bytes where all is well.
+/// A [`Status`], some 40 bytes where all is well, and 20 more and its name for each hostname.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackedStatus(Box<[u8]>);
 
 /// Texts of conditions that stand in nearly every object; their places are only
 /// known within a process, so that any may be added.
-const COMMON: [&str; 12] = [
+const COMMON: [&str; 17] = [
     "Accepted",
     "ResolvedRefs",
     "Programmed",
@@ -26,6 +29,11 @@ const COMMON: [&str; 12] = [
     "loaded",
     "not loaded yet: the first request that needs it loads it",
     "NoDataPlane",
+    "every other condition is true",
+    "Pending",
+    "waiting for the controller",
+    "https://",
+    "",
 ];
 
 /// Marks a text that is spelled out.
@@ -34,18 +42,20 @@ const SPELLED: u8 = u8::MAX;
 impl PackedStatus {
     /// Packs a status.
     pub fn new(status: &Status) -> Self {
-        let mut bytes = Vec::with_capacity(40);
+        let mut bytes = Vec::with_capacity(64);
+        let mut time = 0;
         put_option(&mut bytes, status.observed_generation);
-        for condition in &status.conditions {
-            put_text(&mut bytes, &condition.type_);
-            put_text(&mut bytes, &condition.status);
-            put_text(&mut bytes, &condition.reason);
-            put_text(&mut bytes, &condition.message);
-            put_option(&mut bytes, condition.observed_generation);
-            let time = condition.last_transition_time.0;
-            put_number(&mut bytes, zigzag(time.as_second()));
-            put_number(&mut bytes, zigzag(i64::from(time.subsec_nanosecond())));
-        }
+        put_option(&mut bytes, status.routes);
+        put_list(&mut bytes, &status.conditions, |bytes, condition| {
+            put_condition(bytes, condition, &mut time);
+        });
+        put_list(&mut bytes, &status.groups, |bytes, group| {
+            put_text(bytes, &group.name);
+            put_number(bytes, zigzag(group.consumers));
+        });
+        put_list(&mut bytes, &status.hostnames, |bytes, hostname| {
+            put_hostname(bytes, hostname, &mut time);
+        });
         Self(bytes.into())
     }
 
@@ -58,32 +68,99 @@ impl PackedStatus {
 }
 
 fn status(bytes: &mut &[u8]) -> Option<Status> {
-    let observed_generation = option(bytes)?;
-    let mut conditions = Vec::new();
-    while !bytes.is_empty() {
-        conditions.push(condition(bytes)?);
-    }
+    let mut time = 0;
     Some(Status {
+        observed_generation: option(bytes)?,
+        routes: option(bytes)?,
+        conditions: list(bytes, |bytes| condition(bytes, &mut time))?,
+        groups: list(bytes, |bytes| {
+            Some(GroupStatus {
+                name: text(bytes)?,
+                consumers: unzigzag(number(bytes)?),
+            })
+        })?,
+        hostnames: list(bytes, |bytes| hostname(bytes, &mut time))?,
+    })
+}
+
+/// `last` is the second of the condition packed before.
+fn put_condition(bytes: &mut Vec<u8>, condition: &Condition, last: &mut i64) {
+    put_text(bytes, &condition.type_);
+    put_text(bytes, &condition.status);
+    put_text(bytes, &condition.reason);
+    put_text(bytes, &condition.message);
+    put_option(bytes, condition.observed_generation);
+    let time = condition.last_transition_time.0;
+    let second = time.as_second();
+    put_number(bytes, zigzag(second - *last));
+    put_number(bytes, zigzag(i64::from(time.subsec_nanosecond())));
+    *last = second;
+}
+
+fn condition(bytes: &mut &[u8], last: &mut i64) -> Option<Condition> {
+    let (type_, status, reason, message) = (text(bytes)?, text(bytes)?, text(bytes)?, text(bytes)?);
+    let observed_generation = option(bytes)?;
+    *last += unzigzag(number(bytes)?);
+    let nanosecond = i32::try_from(unzigzag(number(bytes)?)).ok()?;
+    Some(Condition {
+        type_,
+        status,
+        reason,
+        message,
         observed_generation,
+        last_transition_time: Time(Timestamp::new(*last, nanosecond).ok()?),
+    })
+}
+
+/// What stands around the name in an address, after a 1; 2: it is spelled out; 0: none.
+fn put_hostname(bytes: &mut Vec<u8>, hostname: &HostnameStatus, last: &mut i64) {
+    put_text(bytes, &hostname.name);
+    let around = hostname.url.as_deref().map(|url| {
+        let around = url.split_once(hostname.name.as_str());
+        around.ok_or(url)
+    });
+    match around {
+        None => bytes.push(0),
+        Some(Ok((before, after))) => {
+            bytes.push(1);
+            put_text(bytes, before);
+            put_text(bytes, after);
+        }
+        Some(Err(url)) => {
+            bytes.push(2);
+            put_text(bytes, url);
+        }
+    }
+    put_list(bytes, &hostname.conditions, |bytes, condition| {
+        put_condition(bytes, condition, last);
+    });
+}
+
+fn hostname(bytes: &mut &[u8], last: &mut i64) -> Option<HostnameStatus> {
+    let name = text(bytes)?;
+    let url = match *bytes.split_off_first()? {
+        0 => None,
+        1 => Some(format!("{}{name}{}", text(bytes)?, text(bytes)?)),
+        _ => Some(text(bytes)?),
+    };
+    let conditions = list(bytes, |bytes| condition(bytes, last))?;
+    Some(HostnameStatus {
+        name,
+        url,
         conditions,
     })
 }
 
-fn condition(bytes: &mut &[u8]) -> Option<Condition> {
-    Some(Condition {
-        type_: text(bytes)?,
-        status: text(bytes)?,
-        reason: text(bytes)?,
-        message: text(bytes)?,
-        observed_generation: option(bytes)?,
-        last_transition_time: Time(
-            Timestamp::new(
-                unzigzag(number(bytes)?),
-                i32::try_from(unzigzag(number(bytes)?)).ok()?,
-            )
-            .ok()?,
-        ),
-    })
+fn put_list<T>(bytes: &mut Vec<u8>, items: &[T], mut put: impl FnMut(&mut Vec<u8>, &T)) {
+    put_number(bytes, items.len() as u64);
+    for item in items {
+        put(bytes, item);
+    }
+}
+
+fn list<T>(bytes: &mut &[u8], mut item: impl FnMut(&mut &[u8]) -> Option<T>) -> Option<Vec<T>> {
+    let count = number(bytes)?;
+    (0..count).map(|_| item(bytes)).collect()
 }
 
 fn put_text(bytes: &mut Vec<u8>, text: &str) {
@@ -182,13 +259,35 @@ mod tests {
         )
     }
 
+    fn any_hostname() -> impl Strategy<Value = HostnameStatus> {
+        let url = prop_oneof![
+            Just(None),
+            any::<String>().prop_map(Some),
+            (any_text(), any_text()).prop_map(|(a, b)| Some(format!("{a}a.test{b}"))),
+        ];
+        let name = prop_oneof![Just("a.test".to_owned()), any_text()];
+        let conditions = prop::collection::vec(any_condition(), 0..3);
+        (name, url, conditions).prop_map(|(name, url, conditions)| HostnameStatus {
+            name,
+            url,
+            conditions,
+        })
+    }
+
     proptest! {
         #[test]
         fn a_status_survives_packing(
             observed_generation in any::<Option<i64>>(),
+            routes in any::<Option<i64>>(),
             conditions in prop::collection::vec(any_condition(), 0..5),
+            groups in prop::collection::vec((any_text(), any::<i64>()), 0..3),
+            hostnames in prop::collection::vec(any_hostname(), 0..3),
         ) {
-            let status = Status { observed_generation, conditions };
+            let groups = groups
+                .into_iter()
+                .map(|(name, consumers)| GroupStatus { name, consumers })
+                .collect();
+            let status = Status { observed_generation, conditions, hostnames, routes, groups };
             prop_assert_eq!(PackedStatus::new(&status).unpack(), status);
         }
     }
@@ -203,14 +302,25 @@ mod tests {
             observed_generation: Some(3),
             last_transition_time: Time(Timestamp::from_second(1_790_000_000).unwrap()),
         };
-        let status = Status {
+        let mut status = Status {
             observed_generation: Some(3),
             conditions: vec![
+                condition("Ready", "every other condition is true"),
                 condition("Accepted", "valid"),
                 condition("ResolvedRefs", "every reference leads somewhere"),
                 condition("Programmed", "loaded"),
             ],
+            ..Status::default()
         };
-        assert_eq!(PackedStatus::new(&status).0.len(), 38);
+        assert_eq!(PackedStatus::new(&status).0.len(), 42);
+        status.hostnames.push(HostnameStatus {
+            name: "a.test".into(),
+            url: Some("https://a.test".into()),
+            conditions: vec![
+                condition("Accepted", "valid"),
+                condition("Programmed", "loaded"),
+            ],
+        });
+        assert_eq!(PackedStatus::new(&status).0.len(), 42 + 28);
     }
 }

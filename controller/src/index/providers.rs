@@ -16,7 +16,7 @@ use crate::source::{Kind, ObjectKey, SecretData, object_name};
 impl Index {
     pub(super) fn put_provider(&mut self, provider: AIProvider) -> Touched {
         let name = object_name(&provider.metadata);
-        let stored = Stored::new(provider.metadata, provider.spec, provider.status.as_ref());
+        let stored = Stored::new(provider.metadata, provider.spec, provider.status);
         match table::put(&mut self.providers, name.clone(), stored) {
             Some(change) => self.provider_changed(&name, &change),
             None => Touched::default(),

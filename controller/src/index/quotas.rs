@@ -31,7 +31,7 @@ impl Index {
 
     pub(super) fn put_quota(&mut self, quota: TokenQuota) -> Touched {
         let name = object_name(&quota.metadata);
-        let stored = Stored::new(quota.metadata, quota.spec, quota.status.as_ref());
+        let stored = Stored::new(quota.metadata, quota.spec, quota.status);
         match table::put(&mut self.quotas, name.clone(), stored) {
             Some(change) => self.quota_changed(&name, &change),
             None => Touched::default(),
@@ -45,28 +45,26 @@ impl Index {
         }
     }
 
-    fn quota_changed(&self, name: &ObjectName, change: &Change<TokenQuotaSpec>) -> Touched {
+    fn quota_changed(&mut self, name: &ObjectName, change: &Change<TokenQuotaSpec>) -> Touched {
+        let key = ObjectKey {
+            kind: Kind::TokenQuota,
+            name: name.clone(),
+        };
+        let spec_before = change.before.as_ref().map(|stored| &stored.spec);
+        let spec_now = self.quotas.get(name).map(|stored| &stored.spec);
+        self.groups.move_quota(&key, spec_before, spec_now);
         let mut touched = Touched {
             names: [Name::Quota(name.clone())].into(),
             ..Touched::default()
         };
-        let before = change
-            .before
-            .as_ref()
-            .map_or(Scope::Nobody, |stored| self.scope(name, &stored.spec));
-        let now = self
-            .quotas
-            .get(name)
-            .map_or(Scope::Nobody, |stored| self.scope(name, &stored.spec));
+        let scope = |spec: Option<_>| spec.map_or(Scope::Nobody, |spec| self.scope(name, spec));
+        let (before, now) = (scope(spec_before), scope(spec_now));
         if before != now {
             touched.names.extend(list(before, name));
             touched.names.extend(list(now, name));
         }
         if change.is_present {
-            touched.objects.insert(ObjectKey {
-                kind: Kind::TokenQuota,
-                name: name.clone(),
-            });
+            touched.objects.insert(key);
         }
         touched
     }

@@ -1,23 +1,26 @@
 //! Who refers to whom, looked up from the one that is referred to.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 
 use crate::source::ObjectKey;
 
-/// The objects that refer to each; targets need not exist.
-#[derive(Default)]
-pub(crate) struct Refs {
-    referrers: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+/// The objects that refer to each target; targets need not exist.
+pub(crate) struct Refs<T = ObjectKey> {
+    referrers: HashMap<T, BTreeSet<ObjectKey>>,
 }
 
-impl Refs {
+impl<T> Default for Refs<T> {
+    fn default() -> Self {
+        Self {
+            referrers: HashMap::new(),
+        }
+    }
+}
+
+impl<T: Clone + Eq + Hash + Ord> Refs<T> {
     /// Replaces what `from` refers to.
-    pub(crate) fn replace(
-        &mut self,
-        from: &ObjectKey,
-        before: &BTreeSet<ObjectKey>,
-        now: &BTreeSet<ObjectKey>,
-    ) {
+    pub(crate) fn replace(&mut self, from: &ObjectKey, before: &BTreeSet<T>, now: &BTreeSet<T>) {
         for target in before.difference(now) {
             if let Some(referrers) = self.referrers.get_mut(target) {
                 referrers.remove(from);
@@ -33,7 +36,12 @@ impl Refs {
     }
 
     /// Gives the objects that refer to this one.
-    pub(crate) fn referrers(&self, target: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
+    pub(crate) fn referrers(&self, target: &T) -> impl Iterator<Item = &ObjectKey> {
         self.referrers.get(target).into_iter().flatten()
+    }
+
+    /// Counts them, at the cost of a look-up.
+    pub(crate) fn count(&self, target: &T) -> usize {
+        self.referrers.get(target).map_or(0, BTreeSet::len)
     }
 }

@@ -18,7 +18,7 @@ use crate::source::{Kind, ObjectKey, object_name};
 impl Index {
     pub(super) fn put_route(&mut self, route: AIRoute) -> Touched {
         let name = object_name(&route.metadata);
-        let stored = Stored::new(route.metadata, route.spec, route.status.as_ref());
+        let stored = Stored::new(route.metadata, route.spec, route.status);
         match table::put(&mut self.routes, name.clone(), stored) {
             Some(change) => self.route_changed(&name, &change),
             None => Touched::default(),
@@ -36,16 +36,17 @@ impl Index {
         let key = route_key(name);
         let before = change.before.as_ref();
         let now = self.routes.get(name);
-        self.refs.replace(
-            &key,
-            &targets(name, before.map(|stored| &stored.spec)),
-            &targets(name, now.map(|stored| &stored.spec)),
-        );
+        let targets_before = targets(name, before.map(|stored| &stored.spec));
+        let targets_now = targets(name, now.map(|stored| &stored.spec));
+        self.refs.replace(&key, &targets_before, &targets_now);
         let age = |stored: Option<&Box<Stored<AIRouteSpec>>>| stored.map(|stored| stored.age(name));
         let (old, new) = (age(before), age(now));
         let now = now.map_or(&[][..], |stored| &stored.spec.hostnames);
         let now: BTreeSet<String> = now.iter().cloned().collect();
         let mut touched = Touched::default();
+        let moved = targets_before.symmetric_difference(&targets_now);
+        let counted = moved.filter(|target| target.kind != Kind::Consumer);
+        touched.counted.extend(counted.cloned());
         if change.is_present {
             touched.objects.insert(key);
         }

@@ -59,11 +59,11 @@ impl From<ObjectMeta> for Meta {
 
 impl<S> Stored<S> {
     /// Keeps what is read of an object.
-    pub fn new(meta: ObjectMeta, spec: S, status: Option<&Status>) -> Box<Self> {
+    pub fn new(meta: ObjectMeta, spec: S, status: Option<impl Into<Status>>) -> Box<Self> {
         Box::new(Self {
             meta: meta.into(),
             spec,
-            status: status.map(PackedStatus::new),
+            status: status.map(|status| PackedStatus::new(&status.into())),
         })
     }
 

@@ -1,5 +1,6 @@
 //! What each event touches, and nothing besides.
 
+mod counts;
 mod order;
 
 use std::collections::BTreeSet;
@@ -78,15 +79,16 @@ fn what_is_told_again_touches_nothing() {
 fn a_new_status_alone_touches_nothing_and_is_kept() {
     let mut index = index_of([provider("a", "p").event()]);
     let mut with_status = provider("a", "p");
-    let status = turnpike_crds::Status {
+    let status = turnpike_crds::AIProviderStatus {
         observed_generation: Some(1),
-        conditions: Vec::new(),
+        routes: Some(2),
+        ..Default::default()
     };
     with_status.0.status = Some(status.clone());
     touches(&mut index, with_status.event(), &[]);
     let key = ObjectKey::new(Kind::AIProvider, "a", "p");
     let (_, kept) = index.find_status(&key).unwrap();
-    assert_eq!(kept, Some(status));
+    assert_eq!(kept, Some(status.into()));
 }
 
 #[test]

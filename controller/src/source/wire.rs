@@ -14,7 +14,11 @@ use kube::api::PartialObjectMeta;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use turnpike_crds::{AIProvider, AIRoute, Consumer, HOSTNAMES_ANNOTATION, Status, TokenQuota};
+use turnpike_crds::{
+    AIProvider, AIProviderSpec, AIProviderStatus, AIRoute, AIRouteSpec, AIRouteStatus, Consumer,
+    ConsumerSpec, ConsumerStatus, HOSTNAMES_ANNOTATION, TokenQuota, TokenQuotaSpec,
+    TokenQuotaStatus,
+};
 
 /// A kind that can be put together from what is read of it.
 pub(crate) trait Parts: Resource<DynamicType = ()> + Clone {
@@ -35,12 +39,12 @@ pub(crate) enum Wire<K> {
 }
 
 macro_rules! parts {
-    ($($kind:ident: $spec:ident),*) => {$(
+    ($($kind:ident: $spec:ident, $status:ident;)*) => {$(
         impl Parts for $kind {
-            type Spec = turnpike_crds::$spec;
-            type Status = Status;
+            type Spec = $spec;
+            type Status = $status;
 
-            fn assemble(metadata: ObjectMeta, spec: Self::Spec, status: Option<Status>) -> Self {
+            fn assemble(metadata: ObjectMeta, spec: $spec, status: Option<$status>) -> Self {
                 Self { metadata, spec, status }
             }
         }
@@ -48,10 +52,10 @@ macro_rules! parts {
 }
 
 parts!(
-    AIProvider: AIProviderSpec,
-    AIRoute: AIRouteSpec,
-    Consumer: ConsumerSpec,
-    TokenQuota: TokenQuotaSpec
+    AIProvider: AIProviderSpec, AIProviderStatus;
+    AIRoute: AIRouteSpec, AIRouteStatus;
+    Consumer: ConsumerSpec, ConsumerStatus;
+    TokenQuota: TokenQuotaSpec, TokenQuotaStatus;
 );
 
 /// Of a Namespace nothing but its metadata counts.

@@ -9,6 +9,8 @@ use crate::source::ObjectKey;
 
 /// How long a change may wait for data planes before it is told as pending.
 pub const GRACE: Duration = Duration::from_secs(2);
+/// How long a change of nothing but a count waits for more of its kind.
+pub(crate) const COUNT_PAUSE: Duration = Duration::from_secs(5);
 /// Of the first and of later pauses after a failed write.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -20,6 +22,8 @@ pub(crate) struct Agenda {
     /// Until when acknowledgements are waited for.
     grace: HashMap<ObjectKey, Instant>,
     later: Later,
+    /// Of which a count changed.
+    counts: Later,
     failures: HashMap<ObjectKey, u32>,
     /// The API server wants to be left alone until then.
     throttled: Option<Instant>,
@@ -38,6 +42,12 @@ impl Later {
             self.queue.remove(&(before, object.clone()));
         }
         self.queue.insert((at, object));
+    }
+
+    fn insert_once(&mut self, object: ObjectKey, at: Instant) {
+        if !self.times.contains_key(&object) {
+            self.insert(object, at);
+        }
     }
 
     fn remove(&mut self, object: &ObjectKey) {
@@ -71,6 +81,14 @@ impl Agenda {
         }
     }
 
+    /// Adds objects of which a count changed: however often it does, they are looked at
+    /// once in [`COUNT_PAUSE`] for it.
+    pub(crate) fn counted(&mut self, objects: impl IntoIterator<Item = ObjectKey>, now: Instant) {
+        for object in objects {
+            self.counts.insert_once(object, now + COUNT_PAUSE);
+        }
+    }
+
     /// Adds objects of which data planes had news.
     pub(crate) fn heard(&mut self, objects: impl IntoIterator<Item = ObjectKey>) {
         self.ready.extend(objects);
@@ -81,8 +99,10 @@ impl Agenda {
         if self.is_throttled(now) {
             return Vec::new();
         }
-        while let Some(object) = self.later.pop_due(now) {
-            self.ready.insert(object);
+        for later in [&mut self.later, &mut self.counts] {
+            while let Some(object) = later.pop_due(now) {
+                self.ready.insert(object);
+            }
         }
         let mut taken = Vec::new();
         while taken.len() < count
@@ -95,8 +115,9 @@ impl Agenda {
 
     /// When [`Agenda::take`] has something to give if nothing happens before; may be past.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+        let later = [&self.later, &self.counts];
         let next = match self.ready.is_empty() {
-            true => self.later.first()?,
+            true => later.into_iter().filter_map(Later::first).min()?,
             false => now,
         };
         Some(next.max(self.throttled.unwrap_or(now)))
@@ -119,6 +140,7 @@ impl Agenda {
     /// The status stands as it should, or there is none to write any more.
     pub(crate) fn settled(&mut self, object: &ObjectKey) {
         self.later.remove(object);
+        self.counts.remove(object);
         self.failures.remove(object);
     }
 
@@ -184,6 +206,32 @@ mod tests {
         assert!(!agenda.wait(&route("a"), later));
         agenda.touched([route("a")], later);
         assert!(agenda.wait(&route("a"), later));
+    }
+
+    #[test]
+    fn counts_that_change_all_the_time_are_told_once_in_a_while() {
+        let start = Instant::now();
+        let mut agenda = Agenda::default();
+        let second = Duration::from_secs(1);
+        let mut looks = 0;
+        for at in 0..20 {
+            let now = start + at * second;
+            agenda.counted([route("a")], now);
+            looks += agenda.take(8, now).len();
+        }
+        // Noticed at 0 s, looked at after 5 s; noticed again at 6 s, and so on.
+        assert_eq!(looks, 3);
+    }
+
+    #[test]
+    fn a_status_that_is_written_for_another_reason_tells_its_counts_too() {
+        let start = Instant::now();
+        let mut agenda = Agenda::default();
+        agenda.counted([route("a")], start);
+        agenda.touched([route("a")], start);
+        assert_eq!(agenda.take(8, start), [route("a")]);
+        agenda.settled(&route("a"));
+        assert_eq!(agenda.next(start), None);
     }
 
     #[test]

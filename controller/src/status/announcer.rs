@@ -21,7 +21,7 @@ pub async fn run(world: Arc<World>, stop: CancellationToken) {
         world.collect_touched();
         let mut announcer = Announcer::default();
         loop {
-            for object in world.next_touched().await {
+            for object in world.next_touched().await.objects {
                 let issues = world.read(|index| compile::issues(index, &object));
                 let issues = issues.unwrap_or_default().into_iter();
                 let words = issues.map(|issue| format!("{}: {}", issue.path, issue.message));

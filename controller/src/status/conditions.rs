@@ -7,93 +7,171 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use turnpike_crds::Status;
-use turnpike_crds::status::{ACCEPTED, PROGRAMMED, RESOLVED_REFS};
+use turnpike_crds::status::{
+    ACCEPTED, HostnameStatus, INVALID, PENDING, PROGRAMMED, READY, RESOLVED_REFS,
+};
 
-use crate::compile::finding::{Finding, Findings};
-use crate::status::programmed::Programmed;
+use crate::compile::finding::{Finding, Findings, HostnameFinding};
+use crate::status::programmed::{Programmed, Verdict};
+use crate::status::public_url::PublicUrl;
 
 /// An API server refuses longer messages.
 const MAX_MESSAGE_BYTES: usize = 32_768;
+/// A route has up to 64 hostnames, each with messages of its own.
+const MAX_HOSTNAME_MESSAGE_BYTES: usize = 1_024;
+
+/// What a status depends on besides what is found.
+#[derive(Clone, Copy, Debug)]
+pub struct Occasion<'a> {
+    /// Of the object as it is now.
+    pub generation: Option<i64>,
+    /// What stands there.
+    pub before: Option<&'a Status>,
+    pub now: Timestamp,
+    /// How clients reach hostnames, if that is known.
+    pub public_url: Option<&'a PublicUrl>,
+}
 
 /// Says what the status shall be; equal to `before` if there is nothing to write.
-pub fn status(
-    findings: &Findings,
-    programmed: &Programmed,
-    generation: Option<i64>,
-    before: Option<&Status>,
-    now: Timestamp,
-) -> Status {
-    let before = before.map_or(&[][..], |status| &status.conditions);
-    let find = |type_: &str| before.iter().find(|condition| condition.type_ == type_);
-    let mut conditions: Vec<Condition> = before
-        .iter()
-        .filter(|condition| ![ACCEPTED, RESOLVED_REFS, PROGRAMMED].contains(&&*condition.type_))
-        .cloned()
-        .collect();
-    let mut set = |type_: &'static str, said: Said| {
-        conditions.push(said.into_condition(type_, generation, find(type_), now));
+pub fn status(findings: &Findings, verdict: &Verdict, occasion: Occasion<'_>) -> Status {
+    let standing = occasion.before.map_or(&[][..], |before| &before.conditions);
+    let scribe = Scribe {
+        occasion,
+        standing,
+        max_message: MAX_MESSAGE_BYTES,
     };
-    set(ACCEPTED, Said::from(&findings.accepted));
-    set(RESOLVED_REFS, Said::from(&findings.resolved_refs));
-    let stands = find(PROGRAMMED).filter(|condition| stands(condition, programmed, generation));
-    match stands {
-        Some(stands) => conditions.push(stands.clone()),
-        None => set(PROGRAMMED, Said::from(programmed)),
-    }
+    let parts = [
+        scribe.write(ACCEPTED, Said::from(&findings.accepted)),
+        scribe.write(RESOLVED_REFS, Said::from(&findings.resolved_refs)),
+        scribe.programmed(&verdict.object),
+    ];
+    let ready = scribe.write(READY, ready(&parts));
+    let is_ours = |condition: &&Condition| {
+        [READY, ACCEPTED, RESOLVED_REFS, PROGRAMMED].contains(&&*condition.type_)
+    };
+    let others = standing.iter().filter(|condition| !is_ours(condition));
+    let hostnames = findings.hostnames.iter().zip(&verdict.hostnames);
+    let counts = &findings.counts;
     Status {
-        observed_generation: generation,
-        conditions,
+        observed_generation: occasion.generation,
+        conditions: [ready]
+            .into_iter()
+            .chain(parts)
+            .chain(others.cloned())
+            .collect(),
+        hostnames: hostnames
+            .map(|(found, programmed)| hostname(found, programmed, occasion))
+            .collect(),
+        routes: counts
+            .routes
+            .map(|routes| i64::try_from(routes).unwrap_or(i64::MAX)),
+        groups: counts.groups.clone(),
     }
 }
 
-/// Whether the verdict says nothing that could undo this `Programmed`.
-fn stands(condition: &Condition, programmed: &Programmed, generation: Option<i64>) -> bool {
-    let is_harmless = match programmed {
-        Programmed::Loaded
-        | Programmed::NotLoaded
-        | Programmed::NoDataPlane
-        | Programmed::Lagging(_) => true,
-        Programmed::Refused(_) | Programmed::TooOld(_) | Programmed::Nothing => false,
+fn hostname(
+    found: &HostnameFinding,
+    programmed: &Programmed,
+    occasion: Occasion<'_>,
+) -> HostnameStatus {
+    let mut before = occasion.before.into_iter().flat_map(|it| &it.hostnames);
+    let before = before.find(|before| before.name == found.name);
+    let scribe = Scribe {
+        occasion,
+        standing: before.map_or(&[], |before| &before.conditions),
+        max_message: MAX_HOSTNAME_MESSAGE_BYTES,
     };
-    is_harmless && condition.status == "True" && condition.observed_generation == generation
+    HostnameStatus {
+        name: found.name.clone(),
+        url: occasion.public_url.and_then(|url| url.of(&found.name)),
+        conditions: vec![
+            scribe.write(ACCEPTED, Said::from(&found.accepted)),
+            scribe.programmed(programmed),
+        ],
+    }
+}
+
+/// Sums up: true if all are; else what the first false one says, or the first unknown.
+fn ready(parts: &[Condition]) -> Said {
+    let first = |status: &str| parts.iter().find(|part| part.status == status);
+    let (status, part) = match (first("False"), first("Unknown")) {
+        (Some(part), _) => ("False", part),
+        (None, Some(part)) => ("Unknown", part),
+        (None, None) => return Said::new("True", READY, "every other condition is true"),
+    };
+    Said::new(status, part.reason.clone(), part.message.clone())
+}
+
+/// Writes conditions in view of those that stand there.
+struct Scribe<'a> {
+    occasion: Occasion<'a>,
+    standing: &'a [Condition],
+    max_message: usize,
+}
+
+impl Scribe<'_> {
+    fn find(&self, type_: &str) -> Option<&Condition> {
+        let mut standing = self.standing.iter();
+        standing.find(|condition| condition.type_ == type_)
+    }
+
+    fn write(&self, type_: &str, mut said: Said) -> Condition {
+        let since = self.find(type_).map(|before| {
+            let is_same = before.status == said.status;
+            (is_same, &before.last_transition_time)
+        });
+        // A default of the schema stands for no time.
+        let since = since.filter(|(is_same, since)| *is_same && since.0 != Timestamp::UNIX_EPOCH);
+        let end = said.message.floor_char_boundary(self.max_message);
+        said.message.truncate(end);
+        Condition {
+            type_: type_.to_owned(),
+            status: said.status.to_owned(),
+            reason: said.reason,
+            message: said.message,
+            observed_generation: self.occasion.generation,
+            last_transition_time: since.map_or_else(
+                || whole_seconds(self.occasion.now),
+                |(_, since)| since.clone(),
+            ),
+        }
+    }
+
+    fn programmed(&self, programmed: &Programmed) -> Condition {
+        let standing = self.find(PROGRAMMED);
+        match standing.filter(|standing| self.stands(standing, programmed)) {
+            Some(standing) => standing.clone(),
+            None => self.write(PROGRAMMED, Said::from(programmed)),
+        }
+    }
+
+    /// Whether the verdict says nothing that could undo this `Programmed`.
+    fn stands(&self, condition: &Condition, programmed: &Programmed) -> bool {
+        let is_harmless = match programmed {
+            Programmed::Loaded
+            | Programmed::NotLoaded
+            | Programmed::NoDataPlane
+            | Programmed::Lagging(_) => true,
+            Programmed::Refused(_) | Programmed::TooOld(_) | Programmed::Nothing => false,
+        };
+        let is_current = condition.observed_generation == self.occasion.generation;
+        is_harmless && condition.status == "True" && is_current
+    }
 }
 
 /// What a condition says.
 struct Said {
     status: &'static str,
-    reason: &'static str,
+    reason: String,
     message: String,
 }
 
 impl Said {
-    fn new(status: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
+    fn new(status: &'static str, reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             status,
-            reason,
+            reason: reason.into(),
             message: message.into(),
-        }
-    }
-
-    fn into_condition(
-        mut self,
-        type_: &str,
-        generation: Option<i64>,
-        before: Option<&Condition>,
-        now: Timestamp,
-    ) -> Condition {
-        let since = before.filter(|before| before.status == self.status);
-        let end = self.message.floor_char_boundary(MAX_MESSAGE_BYTES);
-        self.message.truncate(end);
-        Condition {
-            type_: type_.to_owned(),
-            status: self.status.to_owned(),
-            reason: self.reason.to_owned(),
-            message: self.message,
-            observed_generation: generation,
-            last_transition_time: since.map_or_else(
-                || whole_seconds(now),
-                |since| since.last_transition_time.clone(),
-            ),
         }
     }
 }
@@ -121,14 +199,14 @@ impl From<&Programmed> for Said {
             ),
             Programmed::Lagging(data_planes) => Said::new(
                 "False",
-                "Pending",
+                PENDING,
                 format!("waiting for data plane {}", data_planes.join(", ")),
             ),
             Programmed::Refused(words) => Said::new("False", "Refused", words),
             Programmed::TooOld(words) => Said::new("False", "DataPlaneTooOld", words),
             Programmed::Nothing => Said::new(
                 "False",
-                "Invalid",
+                INVALID,
                 "nothing of it is in force; see the condition Accepted",
             ),
         }

@@ -2,7 +2,17 @@
 
 use turnpike_snapshot::Name;
 
+use crate::compile::finding::Findings;
 use crate::serve::{Delivery, Standing};
+
+/// What is judged of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// By all that it is part of.
+    pub object: Programmed,
+    /// Of a route, each hostname by itself, in the route's order.
+    pub hostnames: Vec<Programmed>,
+}
 
 /// What data planes did with the snapshots that an object is part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +33,28 @@ pub enum Programmed {
     Nothing,
 }
 
-/// Judges by the deliveries of every name that the object is part of.
-pub fn judge(connected: usize, deliveries: &[(Name, Delivery)]) -> Programmed {
-    if deliveries.is_empty() {
+impl Verdict {
+    /// Judges by the deliveries of every name that the object is part of.
+    pub fn new(findings: &Findings, connected: usize, deliveries: &[(Name, Delivery)]) -> Self {
+        let hostnames = findings.hostnames.iter().map(|hostname| {
+            let is_its = |name: &Name| matches!(name, Name::Domain(host) if *host == hostname.name);
+            let deliveries = deliveries.iter().filter(|(name, _)| is_its(name));
+            judge(connected, deliveries)
+        });
+        Self {
+            hostnames: hostnames.collect(),
+            object: judge(connected, deliveries),
+        }
+    }
+}
+
+/// Judges by the deliveries of some names.
+fn judge<'a>(
+    connected: usize,
+    deliveries: impl IntoIterator<Item = &'a (Name, Delivery)>,
+) -> Programmed {
+    let mut deliveries = deliveries.into_iter().peekable();
+    if deliveries.peek().is_none() {
         return Programmed::Nothing;
     }
     if connected == 0 {
@@ -82,6 +111,22 @@ mod tests {
             holders: holders.collect(),
         };
         (Name::Domain("a.test".into()), delivery)
+    }
+
+    #[test]
+    fn a_hostname_is_judged_by_its_own_domain() {
+        use crate::compile::finding::{Findings, HostnameFinding};
+
+        let hostnames = ["a.test", "b.test"].map(|name| HostnameFinding::new(name, None));
+        let findings = Findings {
+            hostnames: hostnames.into(),
+            ..Findings::new(&[], Vec::new())
+        };
+        let deliveries = [delivery(&[("dp-1", Standing::Lagging)])];
+        let verdict = Verdict::new(&findings, 1, &deliveries);
+        let lagging = Programmed::Lagging(vec!["dp-1".into()]);
+        assert_eq!(verdict.object, lagging);
+        assert_eq!(verdict.hostnames, [lagging, Programmed::Nothing]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! ```text
 //! touched objects ┐
 //! news of names   ├→ agenda → judge → status ≠ stored? → patch
-//! data planes     ┘     ↑ data planes lag (≤ 2 s), a write failed
+//! data planes     ┘     ↑ data planes lag (≤ 2 s), a count changed (5 s), a write failed
 //! ```
 //! Only while this replica leads. Data planes of other replicas count as its own do,
 //! once these have answered for the very versions that are judged; they are asked
@@ -12,19 +12,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+use turnpike_crds::status::{INVALID, PROGRAMMED};
 use turnpike_crds::{AIProvider, AIRoute, Consumer, Status, TokenQuota};
 use turnpike_snapshot::{Name, Version};
 
@@ -35,8 +37,10 @@ use crate::peers::Board;
 use crate::serve::{Delivery, Hub};
 use crate::source::{Kind, ObjectKey};
 use crate::status::agenda::Agenda;
-use crate::status::conditions;
-use crate::status::programmed::{Programmed, judge};
+use crate::status::conditions::{self, Occasion};
+use crate::status::programmed::{Programmed, Verdict};
+use crate::status::public_url::PublicUrl;
+use crate::status::writes::Writes;
 use crate::world::World;
 
 /// Names the controller as the owner of what it writes.
@@ -51,25 +55,6 @@ const SUCCESSION: Duration = Duration::from_millis(1_500);
 /// Objects that are looked at before news is heard again.
 const MAX_BATCH: usize = 64;
 
-/// How many statuses were written, for metrics.
-#[derive(Debug, Default)]
-pub struct Writes {
-    written: AtomicU64,
-    failed: AtomicU64,
-}
-
-impl Writes {
-    /// Statuses that the API server took.
-    pub fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    /// Attempts that failed; each is repeated.
-    pub fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
-    }
-}
-
 /// Starts to write statuses once the index is synced, while this replica leads, until
 /// shutdown.
 pub fn spawn(
@@ -77,6 +62,7 @@ pub fn spawn(
     client: Client,
     writes: Arc<Writes>,
     replicas: Replicas,
+    public_url: Option<PublicUrl>,
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
     let writer = Writer {
@@ -84,6 +70,7 @@ pub fn spawn(
         client,
         writes,
         replicas,
+        public_url,
         agenda: Agenda::default(),
         had_data_planes: false,
     };
@@ -105,6 +92,7 @@ struct Writer {
     client: Client,
     writes: Arc<Writes>,
     replicas: Replicas,
+    public_url: Option<PublicUrl>,
     agenda: Agenda,
     /// Whether any data plane was connected when last looked.
     had_data_planes: bool,
@@ -120,7 +108,7 @@ struct Draft {
 
 /// What came of a write.
 enum Outcome {
-    Written(Status),
+    Written,
     /// The object is gone, or another of its name is there; events tell the rest.
     Gone,
     /// With the pause that the API server asks for, if it does.
@@ -165,7 +153,11 @@ impl Writer {
             tokio::select! {
                 biased;
                 changed = self.replicas.leadership.changed() => if changed.is_err() { return },
-                objects = world.next_touched() => self.agenda.touched(objects, Instant::now()),
+                touched = world.next_touched() => {
+                    let now = Instant::now();
+                    self.agenda.touched(touched.objects, now);
+                    self.agenda.counted(touched.counted, now);
+                }
                 names = news.next() => self.hear(&names),
                 names = board.next_news() => self.hear(&names),
                 Ok(()) = connections.changed() => self.count(),
@@ -211,16 +203,17 @@ impl Writer {
         let mut outcomes = futures::stream::iter(drafts)
             .map(|draft| write(client.clone(), &leadership, draft))
             .buffer_unordered(MAX_WRITES);
-        while let Some((object, outcome)) = outcomes.next().await {
+        while let Some((draft, outcome)) = outcomes.next().await {
+            let Draft { object, status, .. } = draft;
             match outcome {
-                Outcome::Written(status) => {
-                    self.writes.written.fetch_add(1, Ordering::Relaxed);
+                Outcome::Written => {
+                    self.writes.status_written();
                     self.world.record_status(&object, status);
                     self.agenda.settled(&object);
                 }
                 Outcome::Gone => self.agenda.settled(&object),
                 Outcome::Failed(pause) => {
-                    self.writes.failed.fetch_add(1, Ordering::Relaxed);
+                    self.writes.status_failed();
                     if let Some(pause) = pause {
                         self.agenda.throttled(pause, Instant::now());
                     }
@@ -239,31 +232,33 @@ impl Writer {
                 .map(|name| (name.clone(), hub.delivery(name)))
                 .collect();
             let (meta, before) = index.find_status(&object)?;
-            let status = |programmed: &Programmed| {
-                conditions::status(
-                    &findings,
-                    programmed,
-                    meta.generation,
-                    before.as_ref(),
-                    Timestamp::now(),
-                )
+            let occasion = Occasion {
+                generation: meta.generation,
+                before: before.as_ref(),
+                now: Timestamp::now(),
+                public_url: self.public_url.as_ref(),
             };
+            let status = |verdict: &Verdict| conditions::status(&findings, verdict, occasion);
             let board = &self.replicas.board;
             let connected = self.connected();
-            let mut programmed = judge(connected, &deliveries);
-            let mut said = status(&programmed);
+            let mut verdict = Verdict::new(&findings, connected, &deliveries);
+            let mut said = status(&verdict);
             let stands = |said: &Status| before.as_ref() == Some(said);
             let is_well = stands(&said) && is_programmed(before.as_ref());
             if !board.is_empty() && (!is_well || board.is_suspect(&findings.names)) {
                 add_others(index, board, &mut deliveries);
-                programmed = judge(connected, &deliveries);
-                said = status(&programmed);
+                verdict = Verdict::new(&findings, connected, &deliveries);
+                said = status(&verdict);
             }
             let stands = stands(&said);
-            let uid = meta.uid.clone();
-            Some((programmed, stands, uid, said))
+            let draft = Draft {
+                object: object.clone(),
+                uid: meta.uid.clone(),
+                status: said,
+            };
+            Some((verdict.object, stands, draft))
         });
-        let Some((programmed, stands, uid, status)) = draft else {
+        let Some((programmed, stands, draft)) = draft else {
             self.agenda.settled(&object);
             self.agenda.arrived(&object);
             return None;
@@ -277,11 +272,7 @@ impl Writer {
             self.agenda.settled(&object);
             return None;
         }
-        Some(Draft {
-            object,
-            uid,
-            status,
-        })
+        Some(draft)
     }
 }
 
@@ -295,10 +286,20 @@ fn unprogrammed(index: &Index) -> Vec<ObjectKey> {
     objects.filter(|object| !is_known(object)).collect()
 }
 
+/// Whether nothing of it waits for data planes.
 fn is_programmed(status: Option<&Status>) -> bool {
-    let conditions = status.map_or(&[][..], |status| &status.conditions);
-    conditions.iter().any(|condition| {
-        condition.type_ == turnpike_crds::status::PROGRAMMED && condition.status == "True"
+    let programmed = |conditions: &[Condition], is: fn(&Condition) -> bool| {
+        let mut conditions = conditions.iter();
+        conditions.any(|condition| condition.type_ == PROGRAMMED && is(condition))
+    };
+    status.is_some_and(|status| {
+        let mut hostnames = status.hostnames.iter();
+        programmed(&status.conditions, |it| it.status == "True")
+            && hostnames.all(|hostname| {
+                programmed(&hostname.conditions, |it| {
+                    it.status == "True" || it.reason == INVALID
+                })
+            })
     })
 }
 
@@ -323,9 +324,9 @@ async fn write(
     client: Client,
     leadership: &watch::Receiver<Leadership>,
     draft: Draft,
-) -> (ObjectKey, Outcome) {
+) -> (Draft, Outcome) {
     if !leadership.borrow().is_leader(Instant::now()) {
-        return (draft.object, Outcome::Gone);
+        return (draft, Outcome::Gone);
     }
     let writing = async {
         match draft.object.kind {
@@ -336,24 +337,24 @@ async fn write(
             Kind::Secret | Kind::Namespace => Ok(()),
         }
     };
-    let Ok(written) = tokio::time::timeout(WRITE_TIMEOUT, writing).await else {
-        let object = draft.object;
-        warn!(%object, "status not written: the API server did not answer in time");
-        return (object, Outcome::Failed(None));
-    };
-    let object = draft.object;
+    let written = tokio::time::timeout(WRITE_TIMEOUT, writing).await;
+    let object = &draft.object;
     let outcome = match written {
-        Ok(()) => Outcome::Written(draft.status),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+        Err(_) => {
+            warn!(%object, "status not written: the API server did not answer in time");
+            Outcome::Failed(None)
+        }
+        Ok(Ok(())) => Outcome::Written,
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
             debug!(%object, code = status.code, "status not written: the object is another now");
             Outcome::Gone
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             warn!(%object, %error, "status not written; will be tried again");
             Outcome::Failed(asked_pause(&error))
         }
     };
-    (object, outcome)
+    (draft, outcome)
 }
 
 /// Source: Kubernetes API conventions, `StatusDetails.retryAfterSeconds`, which an API
@@ -375,7 +376,14 @@ where
         + std::fmt::Debug,
 {
     let api: Api<K> = Api::namespaced(client, &draft.object.name.namespace);
-    let mut patch = serde_json::json!({ "status": draft.status });
+    let mut status = serde_json::to_value(&draft.status).map_err(kube::Error::SerdeError)?;
+    for member in members(draft.object.kind) {
+        if status.get(member).is_none() {
+            // What a merge patch does not name would stay.
+            status[member] = Value::Null;
+        }
+    }
+    let mut patch = serde_json::json!({ "status": status });
     if let Some(uid) = &draft.uid {
         patch["metadata"] = serde_json::json!({ "uid": uid });
     }
@@ -386,6 +394,16 @@ where
     api.patch_status(&draft.object.name.name, &params, &Patch::Merge(patch))
         .await?;
     Ok(())
+}
+
+/// What the status of a kind may have beside conditions.
+fn members(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::AIProvider => &["routes"],
+        Kind::AIRoute => &["hostnames", "routes"],
+        Kind::TokenQuota => &["groups"],
+        Kind::Consumer | Kind::Secret | Kind::Namespace => &[],
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What is written and when, against a scripted API server. Time is paused.
 
+mod counts;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -42,13 +44,17 @@ impl tower_service::Service<Request<Body>> for Server {
         Box::pin(async move {
             let path = request.uri().path().to_owned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
-            let patch = serde_json::from_slice(&body).unwrap();
-            server.heard.send((path, patch)).unwrap();
+            let patch: Value = serde_json::from_slice(&body).unwrap();
+            server.heard.send((path.clone(), patch)).unwrap();
             let code = server.script.lock().pop_front().unwrap_or(200);
             if code == HANGS {
                 std::future::pending::<()>().await;
             }
             let answer = match code {
+                200 if path.contains("/airoutes/") => {
+                    let route = testing::route("a", "r").rule(&[], "p");
+                    serde_json::to_vec(&route.0)
+                }
                 200 => serde_json::to_vec(&testing::provider("a", "p").0),
                 code => serde_json::to_vec(&json!({
                     "kind": "Status", "status": "Failure", "code": code,
@@ -101,6 +107,7 @@ impl Scene {
             client,
             writes.clone(),
             replicas,
+            None,
             shutdown.clone(),
         );
         let scene = Self {
@@ -217,7 +224,7 @@ async fn a_refusal_is_told_in_the_data_planes_words() {
     scene.apply("p", 1);
     answer(&seat, Standing::Refused("no such vendor".into()));
     let (_, patch) = scene.heard.recv().await.unwrap();
-    let programmed = &patch["status"]["conditions"][2];
+    let programmed = &patch["status"]["conditions"][3];
     assert_eq!(programmed["reason"], "Refused");
     let words = "data plane dp-1 refused provider/a/p: no such vendor";
     assert_eq!(programmed["message"], words);

@@ -1,0 +1,30 @@
+//! How much was written to the API server, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts of statuses.
+#[derive(Debug, Default)]
+pub struct Writes {
+    written: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Writes {
+    /// Statuses that the API server took.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Attempts that failed; each is repeated.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn status_written(&self) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn status_failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+}
