@@ -52,6 +52,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the other replicas to find a new leader; without their reports it would tell
 /// that no data plane is connected.
 const SUCCESSION: Duration = Duration::from_millis(1_500);
+/// Where the API server throttles and does not say for how long.
+const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
 /// Objects that are looked at before news is heard again.
 const MAX_BATCH: usize = 64;
 
@@ -109,8 +111,11 @@ struct Draft {
 /// What came of a write.
 enum Outcome {
     Written,
-    /// The object is gone, or another of its name is there; events tell the rest.
+    /// The object is gone; events tell the rest.
     Gone,
+    /// Another of its name is there, or others write to it all the time: what the index
+    /// knows by then decides.
+    Conflict,
     /// With the pause that the API server asks for, if it does.
     Failed(Option<Duration>),
 }
@@ -212,6 +217,7 @@ impl Writer {
                     self.agenda.settled(&object);
                 }
                 Outcome::Gone => self.agenda.settled(&object),
+                Outcome::Conflict => self.agenda.failed(object, Instant::now()),
                 Outcome::Failed(pause) => {
                     self.writes.status_failed();
                     if let Some(pause) = pause {
@@ -345,9 +351,13 @@ async fn write(
             Outcome::Failed(None)
         }
         Ok(Ok(())) => Outcome::Written,
-        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-            debug!(%object, code = status.code, "status not written: the object is another now");
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
+            debug!(%object, "status not written: the object is gone");
             Outcome::Gone
+        }
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 => {
+            debug!(%object, "status not written: the object is another now");
+            Outcome::Conflict
         }
         Ok(Err(error)) => {
             warn!(%object, %error, "status not written; will be tried again");
@@ -358,14 +368,19 @@ async fn write(
 }
 
 /// Source: Kubernetes API conventions, `StatusDetails.retryAfterSeconds`, which an API
-/// server sends along with the header `Retry-After`.
+/// server sends along with the header `Retry-After`; where it does so as plain text
+/// (API priority and fairness), the header asks for one second.
 fn asked_pause(error: &kube::Error) -> Option<Duration> {
     let kube::Error::Api(status) = error else {
         return None;
     };
-    let seconds = status.details.as_ref()?.retry_after_seconds;
-    let is_asked = matches!(status.code, 429 | 503) && seconds > 0;
-    is_asked.then(|| Duration::from_secs(seconds.into()))
+    let details = status.details.as_ref();
+    let seconds = details.map_or(0, |details| details.retry_after_seconds);
+    match (status.code, seconds) {
+        (429, 0) => Some(THROTTLED_PAUSE),
+        (429 | 503, 1..) => Some(Duration::from_secs(seconds.into())),
+        _ => None,
+    }
 }
 
 async fn patch<K>(client: Client, draft: &Draft) -> kube::Result<()>

@@ -51,6 +51,7 @@ impl tower_service::Service<Request<Body>> for Server {
                 std::future::pending::<()>().await;
             }
             let answer = match code {
+                TOO_MANY => return Ok(too_many()),
                 200 if path.contains("/airoutes/") => {
                     let route = testing::route("a", "r").rule(&[], "p");
                     serde_json::to_vec(&route.0)
@@ -71,6 +72,15 @@ impl tower_service::Service<Request<Body>> for Server {
 
 /// In a script: no answer comes.
 const HANGS: u16 = 0;
+
+/// In a script: a 429 as API priority and fairness writes it.
+const TOO_MANY: u16 = 1;
+
+fn too_many() -> Response<Body> {
+    let answer = Response::builder().status(429).header("retry-after", "1");
+    let words = "Too many requests, please try again later.\n";
+    answer.body(words.as_bytes().to_vec().into()).unwrap()
+}
 
 /// A writer at work.
 struct Scene {
@@ -243,15 +253,42 @@ async fn a_write_that_fails_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_object_that_is_gone_or_another_is_left_alone() {
-    let (mut scene, _) = Scene::new(&[404, 409], nobody);
+async fn an_object_that_is_gone_is_left_alone() {
+    let (mut scene, _) = Scene::new(&[404], nobody);
     scene.apply("p", 1);
     assert_eq!(scene.next().await, written("p", 1, "NoDataPlane"));
-    scene.apply("p", 2);
-    assert_eq!(scene.next().await, written("p", 2, "NoDataPlane"));
     scene.apply("q", 1);
     assert_eq!(scene.next().await, written("q", 1, "NoDataPlane"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(scene.heard.try_recv().is_err());
     assert_eq!(scene.writes.failed(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_conflict_what_is_known_by_then_decides() {
+    let (mut scene, _) = Scene::new(&[409, 409], nobody);
+    scene.apply("p", 1);
+    scene.apply("q", 1);
+    assert_eq!(scene.next().await, written("p", 1, "NoDataPlane"));
+    assert_eq!(scene.next().await, written("q", 1, "NoDataPlane"));
+    let gone = testing::delete(Kind::AIProvider, "a", "p");
+    scene.world.apply([gone]);
+    assert_eq!(scene.next().await, written("q", 1, "NoDataPlane"));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(scene.heard.try_recv().is_err(), "p is gone");
+    assert_eq!(scene.writes.failed(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_throttles_in_plain_text_is_obeyed() {
+    let (mut scene, _) = Scene::new(&[TOO_MANY], nobody);
+    let start = Instant::now();
+    scene.apply("p", 1);
+    scene.next().await;
+    scene.apply("q", 1);
+    assert_eq!(scene.next().await, written("p", 1, "NoDataPlane"));
+    assert!(start.elapsed() >= THROTTLED_PAUSE);
+    assert_eq!(scene.next().await, written("q", 1, "NoDataPlane"));
 }
 
 #[tokio::test(start_paused = true)]
