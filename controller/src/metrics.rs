@@ -23,6 +23,8 @@ pub struct Metrics {
     pub serving: Serving,
     status_writes: Counter,
     status_failures: Counter,
+    events_written: Counter,
+    events_dropped: Counter,
     data_planes: Gauge,
     data_planes_lagging: Gauge,
     oldest_unacknowledged: Gauge<f64, AtomicU64>,
@@ -69,6 +71,10 @@ pub struct Census {
     pub status_writes: u64,
     /// Attempts to write one that failed.
     pub status_failures: u64,
+    /// Events written since the start.
+    pub events_written: u64,
+    /// Events that were too many, or refused.
+    pub events_dropped: u64,
     /// How many objects there are of each kind.
     pub objects: Vec<(&'static str, usize)>,
 }
@@ -100,6 +106,18 @@ impl Metrics {
             "status_failures",
             "Attempts to write a status that failed and are repeated",
             status_failures.clone(),
+        );
+        let events_written = Counter::default();
+        registry.register(
+            "events_written",
+            "Events written to the API server",
+            events_written.clone(),
+        );
+        let events_dropped = Counter::default();
+        registry.register(
+            "events_dropped",
+            "Events not written, since there were too many or the API server refused them",
+            events_dropped.clone(),
         );
         let data_planes = gauge(&mut registry, "data_planes", "Data planes connected");
         let data_planes_lagging = gauge(
@@ -138,6 +156,8 @@ impl Metrics {
             serving,
             status_writes,
             status_failures,
+            events_written,
+            events_dropped,
             data_planes,
             data_planes_lagging,
             oldest_unacknowledged,
@@ -166,6 +186,8 @@ impl Metrics {
         self.synced.set(i64::from(census.is_synced));
         raise(&self.status_writes, census.status_writes);
         raise(&self.status_failures, census.status_failures);
+        raise(&self.events_written, census.events_written);
+        raise(&self.events_dropped, census.events_dropped);
         for &(kind, objects) in &census.objects {
             let labels = ObjectLabels { kind };
             self.objects.get_or_create(&labels).set(count(objects));

@@ -230,6 +230,8 @@ impl State {
             objects: counts.map(|(kind, count)| (kind.as_str(), count)).into(),
             status_writes: self.writes.written(),
             status_failures: self.writes.failed(),
+            events_written: self.writes.events_written(),
+            events_dropped: self.writes.events_dropped(),
         }
     }
 }

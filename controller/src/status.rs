@@ -1,4 +1,4 @@
-//! Telling resources what became of them: `Ready`, and what it sums up.
+//! Telling resources what became of them: `Ready`, and what it sums up; events.
 
 pub mod announcer;
 pub mod conditions;
@@ -8,5 +8,7 @@ pub mod writer;
 pub mod writes;
 
 mod agenda;
+mod herald;
+mod notice;
 
 pub use agenda::GRACE;

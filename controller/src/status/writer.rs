@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! touched objects ┐
-//! news of names   ├→ agenda → judge → status ≠ stored? → patch
+//! news of names   ├→ agenda → judge → status ≠ stored? → patch → herald (events)
 //! data planes     ┘     ↑ data planes lag (≤ 2 s), a count changed (5 s), a write failed
 //! ```
 //! Only while this replica leads. Data planes of other replicas count as its own do,
@@ -38,6 +38,7 @@ use crate::serve::{Delivery, Hub};
 use crate::source::{Kind, ObjectKey};
 use crate::status::agenda::Agenda;
 use crate::status::conditions::{self, Occasion};
+use crate::status::herald::Herald;
 use crate::status::programmed::{Programmed, Verdict};
 use crate::status::public_url::PublicUrl;
 use crate::status::writes::Writes;
@@ -68,6 +69,7 @@ pub fn spawn(
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
     let writer = Writer {
+        herald: Herald::spawn(client.clone(), writes.clone(), shutdown.clone()),
         world,
         client,
         writes,
@@ -96,6 +98,7 @@ struct Writer {
     replicas: Replicas,
     public_url: Option<PublicUrl>,
     agenda: Agenda,
+    herald: Herald,
     /// Whether any data plane was connected when last looked.
     had_data_planes: bool,
 }
@@ -105,6 +108,7 @@ struct Draft {
     object: ObjectKey,
     /// A new object of this name must not get the status of the old one.
     uid: Option<String>,
+    before: Option<Status>,
     status: Status,
 }
 
@@ -139,6 +143,7 @@ impl Writer {
             self.lead().await;
             // A later term begins with what stands then.
             self.agenda = Agenda::default();
+            self.herald.forget_all();
             self.world.ignore_touched();
         }
     }
@@ -209,10 +214,17 @@ impl Writer {
             .map(|draft| write(client.clone(), &leadership, draft))
             .buffer_unordered(MAX_WRITES);
         while let Some((draft, outcome)) = outcomes.next().await {
-            let Draft { object, status, .. } = draft;
+            let Draft {
+                object,
+                uid,
+                before,
+                status,
+            } = draft;
             match outcome {
                 Outcome::Written => {
                     self.writes.status_written();
+                    self.herald
+                        .tell(&object, uid.as_deref(), before.as_ref(), &status);
                     self.world.record_status(&object, status);
                     self.agenda.settled(&object);
                 }
@@ -261,12 +273,14 @@ impl Writer {
                 object: object.clone(),
                 uid: meta.uid.clone(),
                 status: said,
+                before,
             };
             Some((verdict.object, stands, draft))
         });
         let Some((programmed, stands, draft)) = draft else {
             self.agenda.settled(&object);
             self.agenda.arrived(&object);
+            self.herald.forget(&object);
             return None;
         };
         if !matches!(programmed, Programmed::Lagging(_)) {

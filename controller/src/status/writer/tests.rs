@@ -1,6 +1,7 @@
 //! What is written and when, against a scripted API server. Time is paused.
 
 mod counts;
+mod events;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -28,6 +29,7 @@ struct Server {
     /// The next answers; after them, all are 200.
     script: Arc<Mutex<VecDeque<u16>>>,
     heard: mpsc::UnboundedSender<(String, Value)>,
+    events: mpsc::UnboundedSender<Value>,
 }
 
 impl tower_service::Service<Request<Body>> for Server {
@@ -45,6 +47,10 @@ impl tower_service::Service<Request<Body>> for Server {
             let path = request.uri().path().to_owned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
             let patch: Value = serde_json::from_slice(&body).unwrap();
+            if path.starts_with("/apis/events.k8s.io/") {
+                server.events.send(patch).unwrap();
+                return Ok(Response::new(body.into()));
+            }
             server.heard.send((path.clone(), patch)).unwrap();
             let code = server.script.lock().pop_front().unwrap_or(200);
             if code == HANGS {
@@ -89,6 +95,7 @@ struct Scene {
     leads: watch::Sender<Leadership>,
     board: Board,
     heard: mpsc::UnboundedReceiver<(String, Value)>,
+    events: mpsc::UnboundedReceiver<Value>,
     _task: tokio_util::sync::DropGuard,
 }
 
@@ -99,9 +106,11 @@ impl Scene {
         let synced = Kind::ALL.map(Event::Synced);
         let world = Arc::new(World::new(testing::index_of(synced), hub));
         let (sender, heard) = mpsc::unbounded_channel();
+        let (events_sender, events) = mpsc::unbounded_channel();
         let server = Server {
             script: Arc::new(Mutex::new(script.iter().copied().collect())),
             heard: sender,
+            events: events_sender,
         };
         let writes = Arc::new(Writes::default());
         let shutdown = CancellationToken::new();
@@ -126,6 +135,7 @@ impl Scene {
             leads,
             board,
             heard,
+            events,
             _task: shutdown.drop_guard(),
         };
         (scene, seat)
