@@ -36,7 +36,11 @@ pub struct Controller {
 impl Controller {
     /// Starts one and waits until it is ready.
     pub async fn start(folder: &Path, source: Source<'_>) -> Result<Self> {
-        Self::start_with(folder, source, &[("--hostname-policy", "*")]).await
+        let flags = [
+            ("--hostname-policy", "*"),
+            ("--public-url", "https://{host}"),
+        ];
+        Self::start_with(folder, source, &flags).await
     }
 
     /// Starts one with more flags and waits until it is ready.

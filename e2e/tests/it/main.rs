@@ -29,5 +29,8 @@ mod standalone_check;
 mod standalone_explain;
 mod standalone_serve;
 mod status_conditions;
+mod status_events;
+mod status_ready;
 mod status_refusals;
+mod status_restart;
 mod tenants_layouts;
