@@ -23,6 +23,7 @@ pub mod run;
 pub mod serve;
 pub mod source;
 pub mod status;
+pub mod trust;
 pub mod world;
 
 #[cfg(test)]
