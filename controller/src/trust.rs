@@ -11,9 +11,14 @@
 //! a token is never sent without TLS.
 
 pub mod certificate;
+pub mod identity;
+pub mod keeper;
 pub mod moment;
 pub mod rotation;
 pub mod secret;
+
+#[cfg(test)]
+mod scripted;
 
 /// Whom a token must be meant for, so that it is of use nowhere else.
 pub const AUDIENCE: &str = "turnpike-controller";
