@@ -15,6 +15,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::trust::identity::Expiry;
+
 /// All metrics of a controller; cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -34,6 +36,56 @@ pub struct Metrics {
     names_held: Gauge,
     synced: Gauge,
     objects: Family<ObjectLabels, Gauge>,
+    /// Counted where connections and streams are refused.
+    pub refusals: Refusals,
+    certificate_expiry: Family<CertificateLabels, Gauge>,
+}
+
+/// Connections and streams that were not let in, by why; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals(Family<ReasonLabels, Counter>);
+
+/// Why somebody was not let in at the snapshot port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No TLS.
+    Plaintext,
+    /// TLS that came to nothing: another CA, another name, no answer.
+    Handshake,
+    /// No token.
+    NoToken,
+    /// A token that is not accepted.
+    Token,
+    /// A token of an account that is not accepted.
+    Account,
+    /// The API server could not be asked.
+    Unavailable,
+}
+
+impl Reason {
+    fn labels(self) -> ReasonLabels {
+        let reason = match self {
+            Self::Plaintext => "plaintext",
+            Self::Handshake => "handshake",
+            Self::NoToken => "no_token",
+            Self::Token => "token",
+            Self::Account => "account",
+            Self::Unavailable => "unavailable",
+        };
+        ReasonLabels { reason }
+    }
+}
+
+impl Refusals {
+    /// Counts one.
+    pub fn count(&self, reason: Reason) {
+        self.0.get_or_create(&reason.labels()).inc();
+    }
+
+    /// How many there were.
+    pub fn get(&self, reason: Reason) -> u64 {
+        self.0.get_or_create(&reason.labels()).get()
+    }
 }
 
 /// Handles of what streams count.
@@ -77,6 +129,18 @@ pub struct Census {
     pub events_dropped: u64,
     /// How many objects there are of each kind.
     pub objects: Vec<(&'static str, usize)>,
+    /// When the certificates of the snapshot port end, where it has some.
+    pub certificates: Option<Expiry>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -151,6 +215,19 @@ impl Metrics {
         let synced = gauge(&mut registry, "synced", "1 once every kind has been listed");
         let objects = Family::default();
         registry.register("objects", "Objects known, by kind", objects.clone());
+        let refusals = Refusals::default();
+        registry.register(
+            "refused_connections",
+            "Connections and streams not let in at the snapshot port, by why",
+            refusals.0.clone(),
+        );
+        let certificate_expiry = Family::default();
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the certificates of the snapshot port end, since 1970",
+            Unit::Seconds,
+            certificate_expiry.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             serving,
@@ -167,6 +244,8 @@ impl Metrics {
             names_held,
             synced,
             objects,
+            refusals,
+            certificate_expiry,
         }
     }
 
@@ -191,6 +270,12 @@ impl Metrics {
         for &(kind, objects) in &census.objects {
             let labels = ObjectLabels { kind };
             self.objects.get_or_create(&labels).set(count(objects));
+        }
+        if let Some(expiry) = census.certificates {
+            for (certificate, until) in [("serving", expiry.serving), ("ca", expiry.ca)] {
+                let labels = CertificateLabels { certificate };
+                self.certificate_expiry.get_or_create(&labels).set(until.0);
+            }
         }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
@@ -253,15 +338,22 @@ fn count(value: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::moment::Moment;
 
     #[test]
     fn the_text_tells_what_was_counted_and_what_is_there() {
         let metrics = Metrics::new();
         metrics.serving.unit_bytes.inc_by(7);
         metrics.serving.compiled(Duration::from_micros(50));
+        metrics.refusals.count(Reason::NoToken);
+        let certificates = Expiry {
+            serving: Moment(1_800_000_000),
+            ca: Moment(1_900_000_000),
+        };
         let census = Census {
             data_planes: 2,
             objects: vec![("AIRoute", 3)],
+            certificates: Some(certificates),
             ..Census::default()
         };
         let text = metrics.encode(&census).unwrap();
@@ -271,6 +363,8 @@ mod tests {
             "turnpike_controller_data_planes 2",
             "turnpike_controller_synced 0",
             "turnpike_controller_objects{kind=\"AIRoute\"} 3",
+            "turnpike_controller_refused_connections_total{reason=\"no_token\"} 1",
+            "turnpike_controller_certificate_expiry_timestamp_seconds{certificate=\"ca\"} 1900000000",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

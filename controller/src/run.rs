@@ -232,6 +232,7 @@ impl State {
             status_failures: self.writes.failed(),
             events_written: self.writes.events_written(),
             events_dropped: self.writes.events_dropped(),
+            certificates: None,
         }
     }
 }

@@ -11,11 +11,15 @@
 //! a token is never sent without TLS.
 
 pub mod certificate;
+pub mod gate;
 pub mod identity;
 pub mod keeper;
 pub mod moment;
+pub mod reviewer;
+pub mod reviews;
 pub mod rotation;
 pub mod secret;
+pub mod token;
 
 #[cfg(test)]
 mod scripted;
