@@ -8,8 +8,13 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use self::protection::ProtectionFlags;
+pub use self::protection::{Protection, Secured};
 use crate::index::hostnames::{HostnamePattern, HostnamePolicy};
 use crate::status::public_url::PublicUrl;
+use crate::trust::AUDIENCE;
+
+mod protection;
 
 /// Where the platform team's own resources live.
 pub const PLATFORM_NAMESPACE: &str = "turnpike-system";
@@ -45,10 +50,8 @@ pub struct Flags {
     )]
     pub listen: SocketAddr,
 
-    /// Let --listen be reachable from other machines: snapshots hold provider keys, and
-    /// the channel has neither encryption nor authentication yet
-    #[arg(long, env = "TURNPIKE_INSECURE_SNAPSHOTS")]
-    pub insecure_snapshots: bool,
+    #[command(flatten)]
+    pub protection: ProtectionFlags,
 
     /// Where other replicas of this controller reach --listen; they report to the one
     /// that writes status [default: --listen]
@@ -103,6 +106,8 @@ pub struct Config {
     pub source: Source,
     /// Where data planes connect; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// How those who connect there are checked, and how they check this controller.
+    pub protection: Protection,
     /// Where other replicas reach that; `None`: at the same address.
     pub advertise: Option<String>,
     /// Where health and metrics are answered; port 0 takes a free one.
@@ -130,10 +135,21 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mistake {
     #[error(
-        "--listen {0} can be reached from other machines, and the snapshot channel is not \
-         protected yet; listen on 127.0.0.1, or add --insecure-snapshots if the network is"
+        "--listen {0} can be reached from other machines, and without a cluster the snapshot \
+         port is not protected; listen on 127.0.0.1, or add --insecure-snapshots if the network is"
     )]
     Exposed(SocketAddr),
+    #[error(
+        "--plaintext with --listen {0}: snapshots hold provider keys, and would go over the \
+         network unprotected; remove --plaintext, or listen on 127.0.0.1"
+    )]
+    Plaintext(SocketAddr),
+    #[error(
+        "--insecure-snapshots is for -f; of a cluster the snapshot port is protected: remove it"
+    )]
+    Insecure,
+    #[error("--token-file {0} is not a file; project a token for the audience {AUDIENCE} there")]
+    NoTokenFile(PathBuf),
     #[error("--advertise {0} is not HOST:PORT")]
     NoAddress(String),
     #[error("-f {0} is not a directory")]
@@ -145,9 +161,6 @@ pub enum Mistake {
 impl Flags {
     /// Says what they mean.
     pub fn into_config(self) -> Result<Config, Mistake> {
-        if !self.listen.ip().is_loopback() && !self.insecure_snapshots {
-            return Err(Mistake::Exposed(self.listen));
-        }
         if let Some(advertise) = self.advertise.as_ref().filter(|text| !is_address(text)) {
             return Err(Mistake::NoAddress(advertise.clone()));
         }
@@ -159,6 +172,12 @@ impl Flags {
             (None, Some(file)) if !file.exists() => return Err(Mistake::NoKubeconfig(file)),
             (None, kubeconfig) => Source::Cluster { kubeconfig },
         };
+        let protection = match source {
+            Source::Files(_) => self.protection.of_files(self.listen)?,
+            Source::Cluster { .. } => self
+                .protection
+                .of_cluster(self.listen, &self.platform_namespace)?,
+        };
         let hostname_policy = match (&source, self.hostname_policy.is_empty()) {
             (Source::Files(_), true) => HostnamePolicy::open(),
             _ => HostnamePolicy::new(self.hostname_policy),
@@ -166,6 +185,7 @@ impl Flags {
         Ok(Config {
             source,
             hostname_policy,
+            protection,
             listen: self.listen,
             advertise: self.advertise,
             admin: self.admin,
@@ -199,15 +219,7 @@ mod tests {
         let config = config(&[]).unwrap();
         assert_eq!(config.source, Source::Cluster { kubeconfig: None });
         assert!(config.listen.ip().is_loopback() && config.admin.ip().is_loopback());
-    }
-
-    #[test]
-    fn an_address_that_others_reach_must_be_allowed() {
-        let exposed = ["--listen", "0.0.0.0:18000"];
-        let mistake = config(&exposed).unwrap_err();
-        assert_eq!(mistake, Mistake::Exposed(([0, 0, 0, 0], 18000).into()));
-        assert!(config(&[&exposed[..], &["--insecure-snapshots"]].concat()).is_ok());
-        assert!(config(&["--listen", "[::1]:18000"]).is_ok());
+        assert!(matches!(config.protection, Protection::Secured(_)));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use turnpike_snapshot::credential::FleetKey;
 
 use crate::admin::{Admin, Health};
-use crate::config::{Config, Source};
+use crate::config::{Config, Protection, Source};
 use crate::connect::connect;
 use crate::debug;
 use crate::fleet_key;
@@ -30,7 +30,7 @@ use crate::index::Index;
 use crate::lease::{self, Leadership};
 use crate::metrics::{Census, Metrics};
 use crate::peers::{Board, reporter, service};
-use crate::serve::grpc::{self, Dialer, Pipes};
+use crate::serve::grpc::{self, Dialer, Gates, Pipes};
 use crate::serve::{Acceptance, Context, Hub, View};
 use crate::source::Event;
 use crate::source::directory::Directory;
@@ -38,6 +38,10 @@ use crate::status::public_url::PublicUrl;
 use crate::status::writer::{self, Replicas};
 use crate::status::writes::Writes;
 use crate::status::{GRACE, announcer};
+use crate::trust::dial::Dial;
+use crate::trust::guard::Guard;
+use crate::trust::identity::Identity;
+use crate::trust::listener;
 use crate::world::World;
 
 /// Events told and not applied yet. While they are so many, sources wait.
@@ -61,6 +65,8 @@ struct State {
     /// As another replica finds it; empty where there is none.
     leadership: watch::Sender<Leadership>,
     board: Board,
+    /// What the snapshot port shows; `None`: it is not protected.
+    identity: Option<Identity>,
 }
 
 /// Where resources come from, ready to be read.
@@ -77,11 +83,14 @@ struct Standing {
     identity: String,
     /// How clients reach hosts.
     public_url: Option<PublicUrl>,
+    /// How others are reached.
+    dial: Dial,
 }
 
 /// Where data planes come in.
 enum Door {
     Tcp(TcpListener, SocketAddr),
+    Tls(TcpListener, SocketAddr, Box<Guard>),
     Pipes(Pipes),
 }
 
@@ -89,12 +98,6 @@ impl Controller {
     /// Builds a controller for data planes of other processes.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let listen = config.listen;
-        if !listen.ip().is_loopback() {
-            warn!(
-                %listen,
-                "snapshots, and the provider keys in them, go over this network unprotected"
-            );
-        }
         let admin = Admin::bind(config.admin)
             .await
             .with_context(|| format!("listening on --admin {}", config.admin))?;
@@ -105,17 +108,50 @@ impl Controller {
             .local_addr()
             .context("reading the bound address")?;
         let advertised = config.advertise.unwrap_or_else(|| address.to_string());
-        let standing = Standing {
-            namespace: config.platform_namespace.clone(),
-            identity: lease::identity(&advertised),
-            public_url: config.public_url,
+        let metrics = Metrics::new();
+        let (origin, index, guard) = match &config.source {
+            Source::Files(directory) => {
+                let (origin, index) = open_files(directory, &config.platform_namespace)?;
+                (origin, index, None)
+            }
+            Source::Cluster { kubeconfig } => {
+                let client = connect(kubeconfig.as_deref()).await?;
+                let namespace = config.platform_namespace;
+                let index = index_of(&client, &namespace).await?;
+                let guard = match &config.protection {
+                    Protection::Plaintext => None,
+                    Protection::Secured(secured) => {
+                        let refusals = metrics.refusals.clone();
+                        let opening =
+                            Guard::open(&client, &namespace, secured, &advertised, refusals);
+                        Some(opening.await?)
+                    }
+                };
+                let standing = Standing {
+                    identity: lease::identity(&advertised),
+                    dial: guard.as_ref().map_or(Dial::Plain, Guard::dial),
+                    public_url: config.public_url,
+                    namespace,
+                };
+                (Origin::Cluster(client, standing), index, guard)
+            }
         };
-        let (origin, index) = open(&config.source, standing).await?;
         let index = index.with_hostname_policy(config.hostname_policy);
+        if guard.is_none() && !listen.ip().is_loopback() {
+            warn!(
+                %listen,
+                "snapshots, and the provider keys in them, go over this network unprotected"
+            );
+        }
+        let mut state = State::new(index, metrics, config.accept_mass_delete);
+        state.identity = guard.as_ref().map(Guard::identity);
         Ok(Self {
-            state: State::new(index, config.accept_mass_delete),
+            state,
             origin,
-            door: Door::Tcp(snapshots, address),
+            door: match guard {
+                Some(guard) => Door::Tls(snapshots, address, Box::new(guard)),
+                None => Door::Tcp(snapshots, address),
+            },
             admin: Some(admin),
         })
     }
@@ -130,7 +166,7 @@ impl Controller {
         let (dialer, pipes) = grpc::in_process();
         let controller = Self {
             // Whoever edits files sees what goes.
-            state: State::new(index, true),
+            state: State::new(index, Metrics::new(), true),
             origin,
             door: Door::Pipes(pipes),
             admin: None,
@@ -141,7 +177,7 @@ impl Controller {
     /// Where data planes connect; `None`: through pipes.
     pub fn listen_address(&self) -> Option<SocketAddr> {
         match &self.door {
-            Door::Tcp(_, address) => Some(*address),
+            Door::Tcp(_, address) | Door::Tls(_, address, _) => Some(*address),
             Door::Pipes(_) => None,
         }
     }
@@ -202,14 +238,15 @@ impl Controller {
 }
 
 impl State {
-    fn new(index: Index, accepts_mass_delete: bool) -> Self {
+    fn new(index: Index, metrics: Metrics, accepts_mass_delete: bool) -> Self {
         Self {
             world: Arc::new(World::new(index, Hub::new())),
-            metrics: Metrics::new(),
+            metrics,
             writes: Arc::default(),
             acceptance: Acceptance::new(accepts_mass_delete),
             leadership: watch::Sender::new(Leadership::default()),
             board: Board::default(),
+            identity: None,
         }
     }
 
@@ -232,7 +269,7 @@ impl State {
             status_failures: self.writes.failed(),
             events_written: self.writes.events_written(),
             events_dropped: self.writes.events_dropped(),
-            certificates: None,
+            certificates: self.identity.as_ref().map(Identity::expiry),
         }
     }
 }
@@ -276,12 +313,38 @@ impl Door {
     ) -> Result<(), tonic::transport::Error> {
         match self {
             Door::Tcp(listener, _) => grpc::serve_tcp(listener, context, Some(peers)).await,
+            Door::Tls(listener, _, guard) => serve_guarded(*guard, listener, context, peers).await,
             Door::Pipes(pipes) => {
                 let synced = synced.wait_for(|is_synced| *is_synced);
                 drop(context.shutdown.run_until_cancelled(synced).await);
                 grpc::serve_pipes(pipes, context).await
             }
         }
+    }
+}
+
+/// Serves, and renews what it serves with.
+async fn serve_guarded(
+    guard: Guard,
+    listener: TcpListener,
+    context: Context,
+    peers: service::Context,
+) -> Result<(), tonic::transport::Error> {
+    let stop = context.shutdown.clone();
+    let gates = Gates {
+        data_planes: guard.data_planes,
+        controllers: guard.controllers,
+    };
+    let connections = listener::spawn(listener, guard.config, guard.refusals, stop.clone());
+    let serving = grpc::serve_tls(connections, context, Some(peers), gates);
+    let keeping = async {
+        guard.keeper.run(stop).await;
+        // Streams are still let end.
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = serving => served,
+        () = keeping => Ok(()),
     }
 }
 
@@ -333,6 +396,7 @@ impl Parts {
                 let Standing {
                     namespace,
                     identity,
+                    dial,
                     public_url,
                 } = standing;
                 let writes = state.writes.clone();
@@ -346,7 +410,7 @@ impl Parts {
                 );
                 self.spawn("status writer", ended(writing));
                 let (told, led) = (state.leadership.clone(), state.leadership.subscribe());
-                let reporting = reporter::run(world, led, identity.clone(), stop.clone());
+                let reporting = reporter::run(world, led, identity.clone(), dial, stop.clone());
                 self.spawn("reporter", reporting);
                 let competing = lease::run(client, namespace, identity, told, stop);
                 self.spawn("lease", competing);
@@ -393,21 +457,13 @@ async fn all_ended(mut tasks: JoinSet<()>) {
     }
 }
 
-async fn open(source: &Source, standing: Standing) -> anyhow::Result<(Origin, Index)> {
-    let platform_namespace = &standing.namespace;
-    match source {
-        Source::Files(directory) => open_files(directory, platform_namespace),
-        Source::Cluster { kubeconfig } => {
-            let client = connect(kubeconfig.as_deref()).await?;
-            let keys = fleet_key::fetch(client.clone(), platform_namespace)
-                .await
-                .context("getting the fleet key")?;
-            let ids: Vec<&str> = keys.iter().map(FleetKey::id).collect();
-            info!(?ids, "fleet keys");
-            let index = Index::new(keys.clone(), platform_namespace);
-            Ok((Origin::Cluster(client, standing), index))
-        }
-    }
+async fn index_of(client: &Client, platform_namespace: &str) -> anyhow::Result<Index> {
+    let keys = fleet_key::fetch(client.clone(), platform_namespace)
+        .await
+        .context("getting the fleet key")?;
+    let ids: Vec<&str> = keys.iter().map(FleetKey::id).collect();
+    info!(?ids, "fleet keys");
+    Ok(Index::new(keys.clone(), platform_namespace))
 }
 
 fn open_files(directory: &Path, platform_namespace: &str) -> anyhow::Result<(Origin, Index)> {

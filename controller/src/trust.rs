@@ -11,10 +11,14 @@
 //! a token is never sent without TLS.
 
 pub mod certificate;
+pub mod dial;
 pub mod gate;
+pub mod guard;
 pub mod identity;
 pub mod keeper;
+pub mod listener;
 pub mod moment;
+pub mod preface;
 pub mod reviewer;
 pub mod reviews;
 pub mod rotation;

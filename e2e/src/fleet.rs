@@ -31,6 +31,16 @@ pub struct Controller {
     process: Process,
     listen: SocketAddr,
     admin: SocketAddr,
+    scheme: &'static str,
+}
+
+/// What a data plane shows to a controller, and what it trusts.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The CAs of the controller.
+    pub ca: PathBuf,
+    /// A service account's.
+    pub token: PathBuf,
 }
 
 impl Controller {
@@ -43,7 +53,8 @@ impl Controller {
         Self::start_with(folder, source, &flags).await
     }
 
-    /// Starts one with more flags and waits until it is ready.
+    /// Starts one with more flags and waits until it is ready. Its channel to data planes is
+    /// in the clear.
     pub async fn start_with(
         folder: &Path,
         source: Source<'_>,
@@ -59,17 +70,39 @@ impl Controller {
         more: &[(&str, &str)],
         environment: Vec<(OsString, OsString)>,
     ) -> Result<Self> {
+        let mut arguments = match source {
+            Source::Cluster(cluster) => path_flag("--kubeconfig", cluster.kubeconfig()),
+            Source::Folder(folder) => path_flag("-f", folder),
+        };
+        arguments.push("--plaintext".into());
+        arguments.extend(flags(more));
+        Self::launch(folder, "http", arguments, environment).await
+    }
+
+    /// Starts one on a cluster with TLS and tokens, and waits until it is ready.
+    pub async fn start_secured(
+        folder: &Path,
+        cluster: &Cluster,
+        more: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut arguments = path_flag("--kubeconfig", cluster.kubeconfig());
+        arguments.extend(flags(&[("--hostname-policy", "*")]));
+        arguments.extend(flags(more));
+        Self::launch(folder, "https", arguments, Vec::new()).await
+    }
+
+    async fn launch(
+        folder: &Path,
+        scheme: &'static str,
+        mut arguments: Vec<OsString>,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Self> {
         let (listen, admin) = (free_address()?, free_address()?);
-        let mut arguments = flags(&[
+        arguments.extend(flags(&[
             ("--listen", &listen.to_string()),
             ("--admin", &admin.to_string()),
             ("--platform-namespace", PLATFORM_NAMESPACE),
-        ]);
-        arguments.extend(match source {
-            Source::Cluster(cluster) => path_flag("--kubeconfig", cluster.kubeconfig()),
-            Source::Folder(folder) => path_flag("-f", folder),
-        });
-        arguments.extend(flags(more));
+        ]));
         let file = places::program("turnpike-controller")?;
         let program = Program {
             environment,
@@ -80,19 +113,20 @@ impl Controller {
             process,
             listen,
             admin,
+            scheme,
         };
         controller.await_ready().await?;
         Ok(controller)
     }
 
-    /// Where data planes are served.
-    pub fn listen(&self) -> SocketAddr {
-        self.listen
-    }
-
     /// What data planes are given.
     pub fn url(&self) -> String {
-        format!("http://{}", self.listen)
+        format!("{}://{}", self.scheme, self.listen)
+    }
+
+    /// Where data planes connect.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
     }
 
     pub fn process(&self) -> &Process {
@@ -169,8 +203,36 @@ impl DataPlane {
         Self::start_at(folder, name, &controller.url(), redis.as_slice()).await
     }
 
+    /// Starts one for a secured controller and waits until it is ready.
+    pub async fn start_secured(
+        folder: &Path,
+        name: &str,
+        controller: &Controller,
+        credentials: &Credentials,
+    ) -> Result<Self> {
+        let (ca, token) = (&credentials.ca, &credentials.token);
+        let (ca, token) = (ca.display().to_string(), token.display().to_string());
+        let more = [
+            ("--controller-ca", ca.as_str()),
+            ("--controller-token-file", token.as_str()),
+        ];
+        Self::start_at(folder, name, &controller.url(), &more).await
+    }
+
     /// Starts one that finds its controller at another address, with more flags.
     pub async fn start_at(
+        folder: &Path,
+        name: &str,
+        controller: &str,
+        more: &[(&str, &str)],
+    ) -> Result<Self> {
+        let data_plane = Self::launch(folder, name, controller, more)?;
+        data_plane.await_ready().await?;
+        Ok(data_plane)
+    }
+
+    /// Starts one, which may never be ready.
+    pub fn launch(
         folder: &Path,
         name: &str,
         controller: &str,
@@ -192,7 +254,6 @@ impl DataPlane {
         arguments.extend(flags(more));
         let file = places::program("turnpike-dataplane")?;
         let process = Process::spawn(folder, Program::new(name, file, arguments))?;
-        await_ready(&process, admin).await?;
         Ok(Self {
             process,
             admin,
@@ -203,6 +264,10 @@ impl DataPlane {
     /// Starts it again after a kill, on the same ports, and waits until it is ready.
     pub async fn start_again(&self) -> Result<()> {
         self.process.start()?;
+        self.await_ready().await
+    }
+
+    async fn await_ready(&self) -> Result<()> {
         await_ready(&self.process, self.admin).await
     }
 

@@ -8,8 +8,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::Request;
 use tonic::transport::Endpoint;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use turnpike_snapshot::proto::from_replica::Message;
 use turnpike_snapshot::proto::replicas_client::ReplicasClient;
 use turnpike_snapshot::proto::{Connected, FromReplica, ReplicaHello, Suspect};
@@ -19,6 +20,7 @@ use crate::compile;
 use crate::lease::Leadership;
 use crate::peers::wire;
 use crate::serve::Holder;
+use crate::trust::dial::Dial;
 use crate::world::World;
 
 /// After a stream ended; a new leader may not know yet that it is one.
@@ -42,6 +44,7 @@ pub async fn run(
     world: Arc<World>,
     mut leadership: watch::Receiver<Leadership>,
     identity: String,
+    dial: Dial,
     stop: CancellationToken,
 ) {
     let reporting = async {
@@ -49,6 +52,8 @@ pub async fn run(
         if synced.wait_for(|is_synced| *is_synced).await.is_err() {
             return;
         }
+        // The same error again and again is told once.
+        let mut told = None;
         loop {
             let found = leadership
                 .wait_for(|leadership| other(leadership, &identity).is_some())
@@ -63,17 +68,18 @@ pub async fn run(
             let is_another =
                 |leadership: &Leadership| other(leadership, &identity).as_ref() != Some(&address);
             let ended = tokio::select! {
-                ended = report(&world, &address, &identity) => ended,
+                ended = report(&world, &dial, &address, &identity) => ended,
                 is_over = moved(&mut changes, is_another) => match is_over {
                     true => return,
                     false => continue,
                 },
             };
-            debug!(
-                leader = address,
-                error = ended.err(),
-                "report to the leader ended"
-            );
+            let error = ended.err();
+            match error == told {
+                true => debug!(leader = address, error, "report to the leader ended"),
+                false => warn!(leader = address, error, "report to the leader ended"),
+            }
+            told = error;
             tokio::time::sleep(PAUSE).await;
         }
     };
@@ -95,26 +101,24 @@ fn other(leadership: &Leadership, identity: &str) -> Option<String> {
     Some(address.to_owned())
 }
 
-async fn report(world: &World, address: &str, identity: &str) -> Result<(), String> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| error.to_string())?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true);
-    let channel = endpoint
-        .connect()
-        .await
-        .map_err(|error| error.to_string())?;
+async fn report(world: &World, dial: &Dial, address: &str, identity: &str) -> Result<(), String> {
+    let set = |endpoint: Endpoint| {
+        endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+    };
+    let channel = dial.connect(address, set).await?;
     let (up, messages) = mpsc::channel(UP_BUFFER);
     let hello = Message::Hello(ReplicaHello {
         identity: identity.to_owned(),
     });
     tell(&up, hello).await?;
-    let opened = ReplicasClient::new(channel)
-        .report(ReceiverStream::new(messages))
-        .await;
+    let mut request = Request::new(ReceiverStream::new(messages));
+    dial.authorize(&mut request).await?;
+    let opened = ReplicasClient::new(channel).report(request).await;
     let mut questions = opened.map_err(|status| status.to_string())?.into_inner();
     info!(leader = address, "reporting to the leader");
 

@@ -15,6 +15,7 @@ use turnpike_snapshot::proto::{FromLeader, FromReplica};
 use crate::lease::Leadership;
 use crate::peers::board::Board;
 use crate::peers::wire;
+use crate::trust::gate::{Gate, Pass};
 
 /// A peer has its hello ready when it connects.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +39,7 @@ pub struct Context {
 /// The gRPC service.
 pub(crate) struct Service {
     pub(crate) context: Context,
+    pub(crate) gate: Gate,
     /// Owns the tasks of streams.
     pub(crate) streams: TaskTracker,
 }
@@ -52,6 +54,7 @@ impl Replicas for Service {
         &self,
         request: Request<Streaming<FromReplica>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
+        let pass = self.gate.admit(request.metadata()).await?;
         let mut context = self.context.clone();
         if !context
             .leadership
@@ -63,8 +66,15 @@ impl Replicas for Service {
         let (outbound, messages) = mpsc::channel(OUTBOUND);
         self.streams.spawn(async move {
             let shutdown = context.shutdown.clone();
+            let parting = outbound.clone();
             let listening = listen(context, request.into_inner(), outbound);
-            shutdown.run_until_cancelled(listening).await;
+            tokio::select! {
+                _ = shutdown.run_until_cancelled(listening) => {}
+                () = pass.lapsed() => {
+                    // Where the way out is full the end alone says it.
+                    let _ = parting.try_send(Err(Pass::parting()));
+                }
+            }
         });
         Ok(Response::new(ReceiverStream::new(messages)))
     }

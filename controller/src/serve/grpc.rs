@@ -12,12 +12,15 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::transport::{Error, Server};
 use tonic::{Request, Response, Status, Streaming};
+use tracing::info;
 use turnpike_snapshot::proto::replicas_server::ReplicasServer;
 use turnpike_snapshot::proto::snapshots_server::{Snapshots, SnapshotsServer};
 use turnpike_snapshot::proto::{ClientMessage, ServerMessage};
 
 use crate::peers::service;
 use crate::serve::stream::{self, Context};
+use crate::trust::gate::{Gate, Pass};
+use crate::trust::listener::Tls;
 
 /// A data plane that vanished without a word is found within these two together.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -47,12 +50,42 @@ pub async fn serve_tcp(
     peers: Option<service::Context>,
 ) -> Result<(), Error> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    serve(incoming, context, peers).await
+    serve(incoming, context, peers, Gates::open()).await
+}
+
+/// Serves streams over TLS to whom the gates let in, until shutdown; then lets them end.
+pub async fn serve_tls(
+    connections: mpsc::Receiver<io::Result<Tls>>,
+    context: Context,
+    peers: Option<service::Context>,
+    gates: Gates,
+) -> Result<(), Error> {
+    serve(ReceiverStream::new(connections), context, peers, gates).await
 }
 
 /// Serves streams over pipes until shutdown, then lets them end.
 pub async fn serve_pipes(pipes: Pipes, context: Context) -> Result<(), Error> {
-    serve(ReceiverStream::new(pipes.incoming), context, None).await
+    let incoming = ReceiverStream::new(pipes.incoming);
+    serve(incoming, context, None, Gates::open()).await
+}
+
+/// Who gets which streams; cheap to clone.
+#[derive(Clone)]
+pub struct Gates {
+    /// Snapshots.
+    pub data_planes: Gate,
+    /// Reports of other replicas.
+    pub controllers: Gate,
+}
+
+impl Gates {
+    /// Lets everybody in.
+    pub fn open() -> Self {
+        Self {
+            data_planes: Gate::open(),
+            controllers: Gate::open(),
+        }
+    }
 }
 
 /// Makes connections to a server of this process; cheap to clone.
@@ -87,6 +120,7 @@ async fn serve<IO>(
     incoming: impl Stream<Item = io::Result<IO>>,
     context: Context,
     peers: Option<service::Context>,
+    gates: Gates,
 ) -> Result<(), Error>
 where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
@@ -95,6 +129,7 @@ where
     let streams = TaskTracker::new();
     let service = Service {
         context,
+        gate: gates.data_planes,
         streams: streams.clone(),
     };
     let service = SnapshotsServer::new(service)
@@ -103,6 +138,7 @@ where
     let peers = peers.map(|context| {
         ReplicasServer::new(service::Service {
             context,
+            gate: gates.controllers,
             streams: streams.clone(),
         })
     });
@@ -127,6 +163,7 @@ where
 
 struct Service {
     context: Context,
+    gate: Gate,
     /// Owns the tasks of streams; they end by shutdown or with their client.
     streams: TaskTracker,
 }
@@ -139,10 +176,22 @@ impl Snapshots for Service {
         &self,
         request: Request<Streaming<ClientMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
+        let pass = self.gate.admit(request.metadata()).await?;
         let (outbound, messages) = mpsc::channel(OUTBOUND_UNITS);
         let context = self.context.clone();
-        self.streams
-            .spawn(stream::run(context, request.into_inner(), outbound));
+        self.streams.spawn(async move {
+            let parting = outbound.clone();
+            let streaming = stream::run(context, request.into_inner(), outbound);
+            // A stream that is dropped has left the hub.
+            tokio::select! {
+                () = streaming => {}
+                () = pass.lapsed() => {
+                    info!("the token of a data plane's stream has expired; it connects anew");
+                    // Where the way out is full the end alone says it.
+                    let _ = parting.try_send(Err(Pass::parting()));
+                }
+            }
+        });
         Ok(Response::new(ReceiverStream::new(messages)))
     }
 }

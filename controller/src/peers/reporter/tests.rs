@@ -74,6 +74,7 @@ impl Scene {
             world.clone(),
             followed,
             "follower@x".into(),
+            Dial::Plain,
             stop.clone(),
         ));
         Self {
