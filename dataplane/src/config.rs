@@ -3,7 +3,7 @@
 //! Two steps: [`Flags`] as written, [`Config`] as meant. Nothing below `run`
 //! sees a flag or an environment variable.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,15 +13,27 @@ use http::Uri;
 use ipnet::IpNet;
 
 use crate::store::Limits;
+use crate::store::demand::{Controllers, Trust, TrustError};
 use crate::upstream::Addresses;
 
 /// Carries requests to AI providers, by what a controller tells.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "turnpike-dataplane", version)]
 pub struct Flags {
-    /// Where snapshots come from, such as http://127.0.0.1:18000; several are tried in turn
+    /// Where snapshots come from, such as https://turnpike-controller.turnpike-system.svc:18000;
+    /// several are tried in turn
     #[arg(long, env = "TURNPIKE_CONTROLLER", value_name = "URL", required = true, value_delimiter = ',', value_parser = controller_url)]
     pub controller: Vec<Uri>,
+
+    /// The CAs that controllers are trusted by, in PEM: the ConfigMap turnpike-snapshot-ca of the
+    /// platform namespace, mounted; read again at each connection
+    #[arg(long, env = "TURNPIKE_CONTROLLER_CA", value_name = "FILE")]
+    pub controller_ca: Option<PathBuf>,
+
+    /// The service-account token that is shown to controllers, projected for the audience
+    /// turnpike-controller; read again at each connection, and only ever sent over TLS
+    #[arg(long, env = "TURNPIKE_CONTROLLER_TOKEN_FILE", value_name = "FILE")]
+    pub controller_token_file: Option<PathBuf>,
 
     /// Where callers connect; HTTP/1.1 and cleartext HTTP/2
     #[arg(
@@ -105,7 +117,52 @@ pub struct Config {
     pub name: String,
 }
 
+/// Flags about controllers that contradict each other or what is there.
+#[derive(Debug, thiserror::Error)]
+pub enum Mistake {
+    /// TLS without anybody to trust.
+    #[error(
+        "--controller {0}: name the CAs that it is trusted by with --controller-ca; they are in \
+         the ConfigMap turnpike-snapshot-ca of its namespace"
+    )]
+    NoCa(Uri),
+    /// A secret for everybody to read.
+    #[error(
+        "--controller {0}: a token is never sent without TLS; give https://, or leave \
+         --controller-token-file out"
+    )]
+    TokenInClear(Uri),
+    /// A protection that would not be there.
+    #[error("--controller {0}: --controller-ca is of no use without TLS; give https://")]
+    CaInClear(Uri),
+    /// A file that is not fit for use.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
 impl Flags {
+    /// Says where snapshots come from, after a first look at the files of TLS.
+    pub fn controllers(&self) -> Result<Controllers, Mistake> {
+        for url in &self.controller {
+            let is_https = url.scheme_str() == Some("https");
+            if is_https && self.controller_ca.is_none() {
+                return Err(Mistake::NoCa(url.clone()));
+            }
+            if is_https || is_loopback(url) {
+                continue;
+            }
+            if self.controller_token_file.is_some() {
+                return Err(Mistake::TokenInClear(url.clone()));
+            }
+            if self.controller_ca.is_some() {
+                return Err(Mistake::CaInClear(url.clone()));
+            }
+        }
+        let (ca, token) = (&self.controller_ca, &self.controller_token_file);
+        let trust = Trust::open(ca.clone(), token.clone())?;
+        Ok(Controllers::Urls(self.controller.clone(), trust))
+    }
+
     /// Says what they mean, for a data plane of this name.
     pub fn into_config(self, name: String) -> Config {
         let flags = self;
@@ -161,10 +218,16 @@ fn controller_url(text: &str) -> Result<Uri, String> {
     };
     let uri: Uri = written.parse().map_err(|error| format!("{error}"))?;
     match uri.scheme_str() {
-        Some("http") if uri.host().is_some() => Ok(uri),
-        Some("https") => Err("the snapshot channel has no TLS yet; use http".into()),
-        _ => Err("give it as http://HOST:PORT".into()),
+        Some("http" | "https") if uri.host().is_some() => Ok(uri),
+        _ => Err("give it as https://HOST:PORT".into()),
     }
+}
+
+/// Whether it is surely this machine.
+fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// Reads `5s`, `10m`, `1h 30m`.
@@ -193,7 +256,7 @@ mod tests {
     #[test]
     fn a_mistake_in_flags_exits_with_2() {
         for arguments in [
-            &["--controller", "https://a:1"][..],
+            &["--controller", "ftp://a:1"][..],
             &[],
             &["--controller", "a:1", "--drain", "10"],
             &["--controller", "a:1", "--listen", "nowhere"],
@@ -204,6 +267,45 @@ mod tests {
                 "{arguments:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_token_and_a_ca_are_for_tls_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let made = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        let (ca, token) = (file("ca", &made.cert.pem()), file("token", "canary"));
+        let (ca, token) = (
+            ["--controller-ca", ca.as_str()],
+            ["--controller-token-file", token.as_str()],
+        );
+        let mistake = |url: &str, more: &[&str]| {
+            let flags = flags(&[&["--controller", url], more].concat()).unwrap();
+            flags.controllers().err().map(|mistake| mistake.to_string())
+        };
+        let told = |mistake: Option<String>, words: &str| {
+            let mistake = mistake.expect("a mistake");
+            assert!(
+                mistake.contains(words) && !mistake.contains("canary"),
+                "{mistake}"
+            );
+        };
+        let both = [ca, token].concat();
+        assert_eq!(mistake("https://a:1", &both), None);
+        told(mistake("https://a:1", &token), "with --controller-ca");
+        told(mistake("http://a:1", &token), "never sent without TLS");
+        told(mistake("https://b:1,a:1", &both), "never sent without TLS");
+        told(mistake("http://a:1", &ca), "of no use without TLS");
+        assert_eq!(mistake("a:1", &[]), None);
+        for loopback in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"] {
+            assert_eq!(mistake(loopback, &both), None, "{loopback}");
+        }
+        let missing = ["--controller-ca", "/nowhere/at/all"];
+        told(mistake("https://a:1", &missing), "turnpike-snapshot-ca");
     }
 
     #[test]

@@ -12,9 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
+use turnpike_dataplane::config::Mistake;
 use turnpike_dataplane::quota::redis::InvalidRedisUrl;
 use turnpike_dataplane::store::StateDirError;
-use turnpike_dataplane::store::demand::Controllers;
 use turnpike_dataplane::{DataPlane, Flags};
 
 #[global_allocator]
@@ -25,7 +25,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            let is_mistake = error.is::<InvalidRedisUrl>() || error.is::<StateDirError>();
+            let is_mistake = error.is::<Mistake>()
+                || error.is::<InvalidRedisUrl>()
+                || error.is::<StateDirError>();
             ExitCode::from(if is_mistake { 2 } else { 1 })
         }
     }
@@ -53,7 +55,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
 
-    let controllers = Controllers::Urls(flags.controller.clone());
+    let controllers = flags.controllers()?;
     let data_plane = DataPlane::bind(flags.into_config(name())).await?;
     info!(
         listen = %data_plane.listen_address(),

@@ -5,9 +5,12 @@
 //! While no stream is open, what is loaded goes on.
 
 mod backoff;
+mod causes;
 mod connect;
 mod message;
 mod session;
+mod tls;
+mod trust;
 
 use std::io;
 use std::pin::Pin;
@@ -23,13 +26,14 @@ use tracing::{info, warn};
 
 use self::backoff::Backoff;
 use self::session::SessionError;
+pub use self::trust::{Trust, TrustError};
 use super::{Link, Store};
 
 /// Where snapshots come from.
 #[derive(Clone)]
 pub enum Controllers {
     /// Tried in turn.
-    Urls(Vec<Uri>),
+    Urls(Vec<Uri>, Trust),
     /// A connection that the caller makes, such as an in-process pipe.
     Connector(Connector),
 }
@@ -75,7 +79,12 @@ impl Reconnecting {
             let began = Instant::now();
             let Err(error) = self.hold_stream(target).await;
             self.store.set_link(Link::Down);
-            warn!(controller = %target, %error, "snapshot stream ended");
+            match error {
+                SessionError::Expired => {
+                    info!(controller = %target, "snapshot stream ended: {error}");
+                }
+                error => warn!(controller = %target, %error, "snapshot stream ended"),
+            }
             if began.elapsed() >= STEADY {
                 self.backoff.reset();
             }

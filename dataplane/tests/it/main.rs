@@ -28,3 +28,4 @@ mod store_link;
 mod store_load;
 mod store_run;
 mod store_snapshots;
+mod store_trust;

@@ -35,6 +35,8 @@ pub(crate) struct Controller {
 
 /// One stream, driven by the test.
 pub(crate) struct Stream {
+    /// What the data plane showed of itself.
+    pub(crate) authorization: Option<String>,
     up: Streaming<ClientMessage>,
     down: mpsc::Sender<Result<ServerMessage, Status>>,
     units: u64,
@@ -66,6 +68,11 @@ impl Controller {
             connections,
             _server: stop.drop_guard(),
         }
+    }
+
+    /// Where connections go that were made otherwise.
+    pub(crate) fn door(&self) -> mpsc::Sender<DuplexStream> {
+        self.connections.clone()
     }
 
     /// How a data plane reaches it.
@@ -106,7 +113,9 @@ impl Snapshots for Service {
         request: Request<Streaming<ClientMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (down, mut messages) = mpsc::channel(16);
+        let shown = request.metadata().get("authorization");
         let stream = Stream {
+            authorization: shown.map(|value| value.to_str().unwrap().to_owned()),
             up: request.into_inner(),
             down,
             units: 0,

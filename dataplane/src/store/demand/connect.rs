@@ -8,10 +8,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tower_service::Service;
 
-use super::{BoxIo, Connector, Controllers};
+use super::causes::causes;
+use super::trust::{Trust, TrustError};
+use super::{BoxIo, Connector, Controllers, tls};
 
 /// Within a cluster a connection takes a millisecond; what takes seconds is dead.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -20,24 +23,42 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Why there is no channel.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("{}", causes(.0))]
+    Transport(#[from] tonic::transport::Error),
+    #[error("{0}")]
+    Trust(#[from] TrustError),
+}
+
 /// One controller.
 #[derive(Clone)]
 pub(super) enum Target {
-    Url(Uri),
+    Url(Uri, Trust),
     Connector(Connector),
 }
 
 pub(super) fn targets(controllers: &Controllers) -> Vec<Target> {
     match controllers {
-        Controllers::Urls(urls) => urls.iter().cloned().map(Target::Url).collect(),
+        Controllers::Urls(urls, trust) => {
+            let target = |url: &Uri| Target::Url(url.clone(), trust.clone());
+            urls.iter().map(target).collect()
+        }
         Controllers::Connector(connector) => vec![Target::Connector(connector.clone())],
     }
 }
 
 impl Target {
-    pub(super) async fn connect(&self) -> Result<Channel, tonic::transport::Error> {
-        match self {
-            Target::Url(url) => endpoint(Endpoint::from(url.clone())).connect().await,
+    pub(super) async fn connect(&self) -> Result<Channel, ConnectError> {
+        let channel = match self {
+            Target::Url(url, trust) if is_https(url) => {
+                // Without TLS of ours the transport would go on in the clear.
+                let connecting = tls::Connecting::new(trust).await?;
+                let endpoint = endpoint(Endpoint::from(url.clone()));
+                endpoint.connect_with_connector(connecting).await
+            }
+            Target::Url(url, _) => endpoint(Endpoint::from(url.clone())).connect().await,
             Target::Connector(connector) => {
                 // The address is never used: the connector knows where to go.
                 let endpoint = endpoint(Endpoint::from_static("http://controller"));
@@ -45,8 +66,21 @@ impl Target {
                     .connect_with_connector(Connecting(connector.clone()))
                     .await
             }
+        };
+        Ok(channel?)
+    }
+
+    /// The token to show. It goes nowhere without TLS.
+    pub(super) async fn token(&self) -> Result<Option<AsciiMetadataValue>, TrustError> {
+        match self {
+            Target::Url(url, trust) if is_https(url) => trust.token().await,
+            Target::Url(..) | Target::Connector(_) => Ok(None),
         }
     }
+}
+
+fn is_https(url: &Uri) -> bool {
+    url.scheme_str() == Some("https")
 }
 
 fn endpoint(endpoint: Endpoint) -> Endpoint {
@@ -61,7 +95,7 @@ fn endpoint(endpoint: Endpoint) -> Endpoint {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Url(url) => fmt::Display::fmt(url, f),
+            Target::Url(url, _) => fmt::Display::fmt(url, f),
             Target::Connector(_) => f.write_str("in process"),
         }
     }

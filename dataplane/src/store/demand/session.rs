@@ -2,17 +2,20 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::error::Error;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tonic::metadata::AsciiMetadataValue;
+use tonic::{Code, Request, Status, Streaming};
 use tracing::warn;
 use turnpike_snapshot::proto::client_message::Message as Up;
 use turnpike_snapshot::proto::server_message::Message as Down;
 use turnpike_snapshot::proto::snapshots_client::SnapshotsClient;
 use turnpike_snapshot::proto::{ClientMessage, Hello, Nack, ServerMessage, Unit, Welcome};
 
-use super::connect::Target;
+use super::causes::causes;
+use super::connect::{ConnectError, Target};
 use super::message;
 use crate::store::Store;
 use crate::store::apply::Refusal;
@@ -31,9 +34,13 @@ const MAX_UNIT_BYTES: usize = 64 * 1024 * 1024;
 /// Why a stream is not open any more.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
-    #[error("not connected: {}", causes(.0))]
-    Connect(#[from] tonic::transport::Error),
-    #[error("the controller ended the stream: {0}")]
+    #[error("not connected: {0}")]
+    Connect(#[from] ConnectError),
+    #[error("the controller refused this data plane: {0}")]
+    Refused(String),
+    #[error("its token has expired; a new one begins")]
+    Expired,
+    #[error("the controller ended the stream: {}", words(.0))]
     Status(Box<Status>),
     #[error("the controller closed the stream")]
     Closed,
@@ -58,8 +65,9 @@ pub(super) async fn open<'a>(
     hello: Hello,
 ) -> Result<Session<'a>, SessionError> {
     let channel = target.connect().await?;
+    let token = target.token().await.map_err(ConnectError::from)?;
     let client = SnapshotsClient::new(channel).max_decoding_message_size(MAX_UNIT_BYTES);
-    let (welcome, down, up) = tokio::time::timeout(WELCOME_TIMEOUT, greet(client, hello))
+    let (welcome, down, up) = tokio::time::timeout(WELCOME_TIMEOUT, greet(client, hello, token))
         .await
         .map_err(|_| SessionError::NoWelcome)??;
     store.set_fleet_keys(message::fleet_keys(welcome));
@@ -80,13 +88,19 @@ type Greeted = (
 async fn greet(
     mut client: SnapshotsClient<tonic::transport::Channel>,
     hello: Hello,
+    token: Option<AsciiMetadataValue>,
 ) -> Result<Greeted, SessionError> {
     let (up, mut waiting) = mpsc::channel(UP_BUFFER);
     // The buffer is empty: this cannot wait.
     up.try_send(message::up(Up::Hello(hello)))
         .map_err(|_| SessionError::Closed)?;
     let messages = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx));
-    let mut down = client.stream(messages).await?.into_inner();
+    let mut request = Request::new(messages);
+    if let Some(token) = token {
+        request.metadata_mut().insert("authorization", token);
+    }
+    let opened = client.stream(request).await.map_err(refused);
+    let mut down = opened?.into_inner();
     match down.message().await?.and_then(|message| message.message) {
         Some(Down::Welcome(welcome)) => Ok((welcome, down, up)),
         Some(Down::Unit(_)) => Err(SessionError::NotWelcome),
@@ -119,7 +133,7 @@ impl Session<'_> {
                     }
                 }
                 message = down.message(), if queue.len() < MAX_QUEUED => {
-                    let message = message?.ok_or(SessionError::Closed)?;
+                    let message = message.map_err(ended)?.ok_or(SessionError::Closed)?;
                     queue.extend(take(store, message));
                 }
                 () = store.outgoing(), if !has_queue => {}
@@ -169,13 +183,31 @@ fn report(unreadable: &[Nack], refusals: &[Refusal]) {
     }
 }
 
-/// The transport's own words name no cause; those beneath do.
-fn causes(error: &tonic::transport::Error) -> String {
-    let first = std::error::Error::source(error);
-    let causes: Vec<_> = std::iter::successors(first, |error| error.source())
-        .map(ToString::to_string)
-        .collect();
-    causes.join(": ")
+/// Of a stream that was not opened.
+fn refused(status: Status) -> SessionError {
+    match status.code() {
+        // Those of HTTP/2 itself are not the controller's own words.
+        Code::Unauthenticated | Code::PermissionDenied if status.source().is_none() => {
+            SessionError::Refused(status.message().to_owned())
+        }
+        _ => status.into(),
+    }
+}
+
+/// Of a stream that was open: the controller had accepted its token.
+fn ended(status: Status) -> SessionError {
+    match status.code() {
+        Code::Unauthenticated => SessionError::Expired,
+        _ => status.into(),
+    }
+}
+
+fn words(status: &Status) -> String {
+    let words = format!("{}: {}", status.code(), status.message());
+    match causes(status) {
+        causes if causes.is_empty() => words,
+        causes => format!("{words}: {causes}"),
+    }
 }
 
 impl From<Status> for SessionError {
