@@ -1,6 +1,7 @@
 //! The whole system against real parts: a Kubernetes API server, redis-server, the OpenAI SDK
 //! and scripted model providers. The tests are in `tests/it`; `bench` holds the benchmarks.
 
+pub mod accounts;
 pub mod bench;
 pub mod eventually;
 pub mod fleet;

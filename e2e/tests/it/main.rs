@@ -34,3 +34,5 @@ mod status_ready;
 mod status_refusals;
 mod status_restart;
 mod tenants_layouts;
+mod trust_accounts;
+mod trust_rotation;
