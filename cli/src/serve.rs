@@ -19,6 +19,7 @@ use turnpike_controller::run::Controller;
 use turnpike_controller::serve::grpc::Dialer;
 use turnpike_controller::source::directory;
 use turnpike_controller::world::World;
+use turnpike_dataplane::listen::Drain;
 use turnpike_dataplane::store::Limits;
 use turnpike_dataplane::store::demand::{BoxIo, Controllers};
 use turnpike_dataplane::upstream::Addresses;
@@ -27,8 +28,11 @@ use turnpike_dataplane::{Config, DataPlane};
 use crate::directory::Directory;
 use crate::greeting::{self, Started};
 
-/// As long as a data plane of its own process takes by default.
-const DRAIN: Duration = Duration::from_secs(600);
+/// As a data plane of its own process ends by default.
+const DRAIN: Drain = Drain {
+    delay: Duration::ZERO,
+    limit: Duration::from_secs(600),
+};
 /// The controller is in this process: an answer that takes longer will not come.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// What `turnpike serve` tells whoever looks at a directory for the first time.

@@ -12,6 +12,7 @@ use clap::Parser;
 use http::Uri;
 use ipnet::IpNet;
 
+use crate::listen::Drain;
 use crate::store::Limits;
 use crate::store::demand::{Controllers, Trust, TrustError};
 use crate::upstream::Addresses;
@@ -89,7 +90,11 @@ pub struct Flags {
     )]
     pub allow_provider_cidr: Vec<IpNet>,
 
-    /// How long open requests may take to finish after SIGTERM
+    /// How long new connections are still taken after SIGTERM, while load balancers learn of the end
+    #[arg(long, env = "TURNPIKE_DRAIN_DELAY", value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub drain_delay: Duration,
+
+    /// How long open requests may take to finish after SIGTERM and --drain-delay
     #[arg(long, env = "TURNPIKE_DRAIN", value_name = "DURATION", default_value = "600s", value_parser = duration)]
     pub drain: Duration,
 }
@@ -111,8 +116,8 @@ pub struct Config {
     pub state_dir: Option<PathBuf>,
     /// The addresses that providers may have.
     pub provider_addresses: Addresses,
-    /// How long open requests may take to finish once told to stop.
-    pub drain: Duration,
+    /// How it ends once told to stop.
+    pub drain: Drain,
     /// Names this data plane to people, in the controller's logs and status.
     pub name: String,
 }
@@ -178,7 +183,10 @@ impl Flags {
                 bytes: Some(flags.store_bytes.0).filter(|bytes| *bytes > 0),
             },
             provider_addresses: Addresses::PublicAnd(flags.allow_provider_cidr.into()),
-            drain: flags.drain,
+            drain: Drain {
+                delay: flags.drain_delay,
+                limit: flags.drain,
+            },
         }
     }
 }
@@ -342,7 +350,19 @@ mod tests {
 
     #[test]
     fn durations_have_units() {
-        let flags = flags(&["--controller", "a:1", "--drain", "10m"]).unwrap();
-        assert_eq!(flags.drain, Duration::from_secs(600));
+        let arguments = [
+            "--controller",
+            "a:1",
+            "--drain",
+            "10m",
+            "--drain-delay",
+            "5s",
+        ];
+        let config = flags(&arguments).unwrap().into_config("test".into());
+        let expected = Drain {
+            delay: Duration::from_secs(5),
+            limit: Duration::from_secs(600),
+        };
+        assert_eq!(config.drain, expected);
     }
 }

@@ -1,14 +1,17 @@
 //! Takes connections and hands each request on: HTTP/1.1 and cleartext HTTP/2
 //! on one port.
 //!
-//! Told to stop, it accepts no more, tells every connection (`connection:
-//! close`, GOAWAY) and lets open requests finish for as long as the drain
-//! lasts. It never closes a connection for a change of configuration.
+//! Told to stop, it goes on accepting for a delay, in which load balancers learn of
+//! it and each answer says `connection: close`. Then it accepts no more, sends GOAWAY,
+//! and lets open requests finish for as long as the drain lasts. It never closes a
+//! connection for a change of configuration.
 
 mod connection;
+mod occupancy;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use self::connection::Stages;
 use crate::arrival::Arrival;
 use crate::gateway::Gateway;
 use crate::request::life;
@@ -26,6 +30,15 @@ use crate::request::life;
 /// After accept failed for want of something (file descriptors, memory), that
 /// long passes before the next try, instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a listener ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long new connections are still taken.
+    pub delay: Duration,
+    /// How long open requests may take to finish after that.
+    pub limit: Duration,
+}
 
 /// A bound port, not served yet.
 pub struct Listener {
@@ -46,25 +59,30 @@ impl Listener {
         self.address
     }
 
-    /// Serves until `shutdown`, then drains for at most `drain`; returns when all
-    /// connections have ended.
-    pub async fn serve(self, gateway: Arc<Gateway>, drain: Duration, shutdown: CancellationToken) {
+    /// Serves until `shutdown`, then drains; returns when all connections have ended.
+    pub async fn serve(self, gateway: Arc<Gateway>, drain: Drain, shutdown: CancellationToken) {
         let open = Open {
             gateway,
             connections: TaskTracker::new(),
-            draining: shutdown.child_token(),
-            cut: CancellationToken::new(),
+            stages: Stages {
+                leaving: shutdown.child_token(),
+                draining: CancellationToken::new(),
+                cut: CancellationToken::new(),
+            },
         };
-        self.accept_until(&open, &shutdown).await;
+        self.accept_until(&open, shutdown.cancelled()).await;
+        self.accept_until(&open, tokio::time::sleep(drain.delay))
+            .await;
         drop(self.socket);
-        open.drain(drain).await;
+        open.drain(drain.limit).await;
     }
 
-    async fn accept_until(&self, open: &Open, shutdown: &CancellationToken) {
+    async fn accept_until(&self, open: &Open, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
         loop {
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return,
+                () = end.as_mut() => return,
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, remote)) => open.spawn(stream, remote),
                     Err(error) => {
@@ -81,10 +99,7 @@ impl Listener {
 struct Open {
     gateway: Arc<Gateway>,
     connections: TaskTracker,
-    /// No new requests.
-    draining: CancellationToken,
-    /// The drain is over.
-    cut: CancellationToken,
+    stages: Stages,
 }
 
 impl Open {
@@ -100,19 +115,20 @@ impl Open {
                 life::serve(&gateway, arrival, request).await
             }
         };
-        let serve = connection::serve(stream, answer, self.draining.clone(), self.cut.clone());
+        let serve = connection::serve(stream, answer, self.stages.clone());
         self.connections.spawn(serve);
     }
 
-    async fn drain(self, drain: Duration) {
+    async fn drain(self, limit: Duration) {
+        self.stages.draining.cancel();
         self.connections.close();
-        let finished = tokio::time::timeout(drain, self.connections.wait()).await;
+        let finished = tokio::time::timeout(limit, self.connections.wait()).await;
         if finished.is_err() {
             warn!(
                 connections = self.connections.len(),
                 "drain is over, requests are cut"
             );
-            self.cut.cancel();
+            self.stages.cut.cancel();
             self.connections.wait().await;
         }
     }

@@ -3,18 +3,21 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+
+use super::occupancy::Occupancy;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -26,6 +29,10 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// connections for 60 s, Go's client for 90 s: were they closed here first, requests
 /// on the way would be lost.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
+/// While draining, from the end of an answer on HTTP/1.1, or from the connection's beginning, to its
+/// close: clients send the next request at once or much later, and one that is on the way when the
+/// connection is closed is lost.
+const LINGER: Duration = Duration::from_secs(1);
 /// More than any SDK or proxy chain sends.
 const MAX_HEADERS: usize = 128;
 /// Bytes of a request's head, in both versions.
@@ -43,41 +50,61 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How far the end of the listener has come; each stage follows the one before.
+#[derive(Clone)]
+pub(super) struct Stages {
+    /// Callers are told to go elsewhere with their next request.
+    pub(super) leaving: CancellationToken,
+    /// Connections without open requests end.
+    pub(super) draining: CancellationToken,
+    /// All connections end.
+    pub(super) cut: CancellationToken,
+}
+
 /// Serves a connection until it ends, is drained, or is cut.
-pub(super) async fn serve<I, A, F, B>(
-    io: I,
-    answer: A,
-    draining: CancellationToken,
-    cut: CancellationToken,
-) where
+pub(super) async fn serve<I, A, F, B>(io: I, answer: A, stages: Stages)
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + Unpin + Send + 'static,
 {
-    let has_asked = Arc::new(AtomicBool::new(false));
-    let asked = has_asked.clone();
-    let service = service_fn(move |request| {
-        asked.store(true, Ordering::Relaxed);
+    let occupancy = Arc::new(Occupancy::new(Instant::now()));
+    let service = service_fn(|request: Request<Incoming>| {
+        let version = request.version();
+        let place = occupancy.enter(version);
+        let leaving = stages.leaving.clone();
         let answering = answer(request);
-        async move { Ok::<_, Infallible>(answering.await) }
+        async move {
+            let mut response = answering.await;
+            if leaving.is_cancelled() && version < Version::HTTP_2 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response.map(|body| place.hold(body)))
+        }
     });
     let server = server();
     let mut connection = pin!(server.serve_connection(TokioIo::new(io), service));
     let mut first_head = pin!(tokio::time::sleep(HEADER_TIMEOUT));
     let mut awaits_first_head = true;
-    let mut is_draining = false;
+    let may_end = async {
+        stages.draining.cancelled().await;
+        occupancy.left(LINGER).await;
+    };
+    let mut may_end = pin!(may_end);
+    let mut is_ending = false;
     let ended = loop {
         tokio::select! {
             ended = connection.as_mut() => break ended,
-            () = cut.cancelled() => return,
-            () = draining.cancelled(), if !is_draining => {
-                is_draining = true;
+            () = stages.cut.cancelled() => return,
+            () = may_end.as_mut(), if !is_ending => {
+                is_ending = true;
                 connection.as_mut().graceful_shutdown();
             }
             () = first_head.as_mut(), if awaits_first_head => {
                 awaits_first_head = false;
-                if !has_asked.load(Ordering::Relaxed) {
+                if !occupancy.has_been_used() {
                     return;
                 }
             }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use turnpike_dataplane::access_log::{AccessLog, Writer};
-use turnpike_dataplane::listen::Listener;
+use turnpike_dataplane::listen::{Drain, Listener};
 use turnpike_dataplane::metrics::Metrics;
 use turnpike_dataplane::quota::{
     self, Estimator, MemoryStore, QuotaCounters, QuotaSettings, Quotas,
@@ -31,6 +31,11 @@ use super::request_world::{HOST, KEY, World};
 
 /// Longest wait for anything; only a failing test gets there.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+const DRAIN: Drain = Drain {
+    delay: Duration::ZERO,
+    limit: PATIENCE,
+};
 
 /// Fails the test if something does not come about.
 pub(super) async fn soon<F: Future>(what: F) -> F::Output {
@@ -160,7 +165,7 @@ impl TestGateway {
             address: listener.address(),
             log,
             writer,
-            server: tokio::spawn(listener.serve(shared.clone(), PATIENCE, stop.clone())),
+            server: tokio::spawn(listener.serve(shared.clone(), DRAIN, stop.clone())),
             shared,
             stop: stop.drop_guard(),
             counting: (stop_counting, replay),

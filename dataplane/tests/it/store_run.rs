@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use turnpike_dataplane::listen::Drain;
 use turnpike_dataplane::store::Limits;
 use turnpike_dataplane::upstream::Addresses;
 use turnpike_dataplane::{Config, DataPlane};
@@ -29,6 +30,10 @@ struct Running {
 }
 
 async fn run(controller: &Controller) -> Running {
+    run_with(controller, Duration::ZERO).await
+}
+
+async fn run_with(controller: &Controller, delay: Duration) -> Running {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = Config {
         listen: any_port,
@@ -38,7 +43,10 @@ async fn run(controller: &Controller) -> Running {
         limits: Limits::default(),
         state_dir: None,
         provider_addresses: Addresses::Any,
-        drain: Duration::from_secs(30),
+        drain: Drain {
+            delay,
+            limit: Duration::from_secs(30),
+        },
         name: "test".into(),
     };
     let data_plane = DataPlane::bind(config).await.unwrap();
@@ -195,6 +203,39 @@ async fn an_open_request_is_finished_after_the_door_has_closed() {
     running.task.await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn connections_are_taken_through_the_delay_and_told_to_close() {
+    let mut controller = Controller::start();
+    let running = run_with(&controller, Duration::from_secs(3600)).await;
+    let mut stream = controller.greet(&[]).await;
+    let mut open = TcpStream::connect(running.callers).await.unwrap();
+    running.shutdown.cancel();
+    let unready = get(running.admin, "/readyz").await;
+    assert!(unready.starts_with("HTTP/1.1 503") && unready.contains("draining"));
+
+    let request = "GET /nowhere HTTP/1.1\r\nhost: a.test\r\n\r\n";
+    open.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(stream.asked().await, ["domain/a.test"]);
+    stream.put(vec![Say::Absent(host("a.test"))]).await;
+    let mut told = String::new();
+    open.read_to_string(&mut told).await.unwrap();
+    for answer in [told, ask(running.callers, request.into()).await] {
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+    assert!(!running.task.is_finished());
+    running.task.abort();
+}
+
+#[tokio::test]
+async fn the_door_closes_after_the_delay() {
+    let mut controller = Controller::start();
+    let running = run_with(&controller, Duration::from_millis(100)).await;
+    let _stream = controller.greet(&[]).await;
+    running.shutdown.cancel();
+    running.task.await.unwrap().unwrap();
+    assert!(TcpStream::connect(running.callers).await.is_err());
+}
+
 /// Asks over cleartext HTTP/2; gives the status.
 async fn ask_http2(address: SocketAddr, uri: &'static str) -> http::StatusCode {
     let stream = TcpStream::connect(address).await.unwrap();
@@ -220,7 +261,10 @@ async fn a_port_in_use_is_named() {
         limits: Limits::default(),
         state_dir: None,
         provider_addresses: Addresses::Any,
-        drain: Duration::from_secs(1),
+        drain: Drain {
+            delay: Duration::ZERO,
+            limit: Duration::from_secs(1),
+        },
         name: "test".into(),
     };
     let error = DataPlane::bind(config).await.err().unwrap();
