@@ -11,6 +11,7 @@ use clap::Parser;
 use self::protection::ProtectionFlags;
 pub use self::protection::{Protection, Secured};
 use crate::index::hostnames::{HostnamePattern, HostnamePolicy};
+use crate::source::kube::Scope;
 use crate::status::public_url::PublicUrl;
 use crate::trust::AUDIENCE;
 
@@ -76,6 +77,16 @@ pub struct Flags {
     )]
     pub platform_namespace: String,
 
+    /// Read these namespaces and the platform's alone, by rights in each of them; default: all
+    #[arg(
+        long,
+        env = "TURNPIKE_NAMESPACES",
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "files"
+    )]
+    pub namespaces: Vec<String>,
+
     /// Host names that namespaces may claim besides what the annotation
     /// turnpike.dev/allowed-hostnames on a Namespace allows, such as
     /// {namespace}.maas.example.com; * lets whoever is first have any name. Default: none in a
@@ -125,8 +136,13 @@ pub struct Config {
 /// Where resources come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A cluster; `None`: the one that is found around this process.
-    Cluster { kubeconfig: Option<PathBuf> },
+    /// A cluster.
+    Cluster {
+        /// `None`: the one that is found around this process.
+        kubeconfig: Option<PathBuf>,
+        /// What of it is read.
+        scope: Scope,
+    },
     /// A directory of YAML files.
     Files(PathBuf),
 }
@@ -152,6 +168,8 @@ pub enum Mistake {
     NoTokenFile(PathBuf),
     #[error("--advertise {0} is not HOST:PORT")]
     NoAddress(String),
+    #[error("--namespaces {0:?} is no name of a namespace")]
+    NoNamespace(String),
     #[error("-f {0} is not a directory")]
     NoDirectory(PathBuf),
     #[error("--kubeconfig {0} is not a file")]
@@ -164,13 +182,17 @@ impl Flags {
         if let Some(advertise) = self.advertise.as_ref().filter(|text| !is_address(text)) {
             return Err(Mistake::NoAddress(advertise.clone()));
         }
+        if let Some(name) = self.namespaces.iter().find(|name| !is_namespace(name)) {
+            return Err(Mistake::NoNamespace(name.clone()));
+        }
+        let scope = scope(self.namespaces, &self.platform_namespace);
         let source = match (self.files, self.kubeconfig) {
             (Some(directory), _) if !directory.is_dir() => {
                 return Err(Mistake::NoDirectory(directory));
             }
             (Some(directory), _) => Source::Files(directory),
             (None, Some(file)) if !file.exists() => return Err(Mistake::NoKubeconfig(file)),
-            (None, kubeconfig) => Source::Cluster { kubeconfig },
+            (None, kubeconfig) => Source::Cluster { kubeconfig, scope },
         };
         let protection = match source {
             Source::Files(_) => self.protection.of_files(self.listen)?,
@@ -196,6 +218,25 @@ impl Flags {
     }
 }
 
+/// What is read: the platform's own namespace always.
+fn scope(namespaces: Vec<String>, platform_namespace: &str) -> Scope {
+    if namespaces.is_empty() {
+        return Scope::All;
+    }
+    let platform = platform_namespace.to_owned();
+    Scope::Namespaces(namespaces.into_iter().chain([platform]).collect())
+}
+
+/// Source: RFC 1123, labels, as Kubernetes names namespaces.
+fn is_namespace(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    name.len() <= 63
+        && bytes.first().is_some_and(|byte| is_inner(*byte))
+        && bytes.last().is_some_and(|byte| is_inner(*byte))
+        && bytes.iter().all(|byte| is_inner(*byte) || *byte == b'-')
+}
+
 /// Whether others could dial it: a host, which may be a name, and a port.
 fn is_address(text: &str) -> bool {
     let parts = text.rsplit_once(':');
@@ -217,7 +258,11 @@ mod tests {
     #[test]
     fn without_flags_the_surrounding_cluster_is_served_on_loopback() {
         let config = config(&[]).unwrap();
-        assert_eq!(config.source, Source::Cluster { kubeconfig: None });
+        let expected = Source::Cluster {
+            kubeconfig: None,
+            scope: Scope::All,
+        };
+        assert_eq!(config.source, expected);
         assert!(config.listen.ip().is_loopback() && config.admin.ip().is_loopback());
         assert!(matches!(config.protection, Protection::Secured(_)));
     }
@@ -259,7 +304,22 @@ mod tests {
 
     #[test]
     fn a_cluster_and_files_exclude_each_other() {
-        let flags = ["turnpike-controller", "-f", ".", "--kubeconfig", "x"];
-        assert_eq!(Flags::try_parse_from(flags).unwrap_err().exit_code(), 2);
+        for of_a_cluster in ["--kubeconfig", "--namespaces"] {
+            let flags = ["turnpike-controller", "-f", ".", of_a_cluster, "x"];
+            assert_eq!(Flags::try_parse_from(flags).unwrap_err().exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn the_platforms_namespace_is_always_read() {
+        let arguments = ["--namespaces", "b,a", "--platform-namespace", "p"];
+        let names = ["a", "b", "p"].map(str::to_owned);
+        let expected = Source::Cluster {
+            kubeconfig: None,
+            scope: Scope::Namespaces(names.into()),
+        };
+        assert_eq!(config(&arguments).unwrap().source, expected);
+        let mistake = config(&["--namespaces", "a,B"]).unwrap_err();
+        assert_eq!(mistake, Mistake::NoNamespace("B".into()));
     }
 }

@@ -34,6 +34,7 @@ use crate::serve::grpc::{self, Dialer, Gates, Pipes};
 use crate::serve::{Acceptance, Context, Hub, View};
 use crate::source::Event;
 use crate::source::directory::Directory;
+use crate::source::kube::Scope;
 use crate::status::public_url::PublicUrl;
 use crate::status::writer::{self, Replicas};
 use crate::status::writes::Writes;
@@ -71,7 +72,7 @@ struct State {
 
 /// Where resources come from, ready to be read.
 enum Origin {
-    Cluster(Client, Standing),
+    Cluster(Client, Scope, Standing),
     Files(Directory),
 }
 
@@ -114,7 +115,7 @@ impl Controller {
                 let (origin, index) = open_files(directory, &config.platform_namespace)?;
                 (origin, index, None)
             }
-            Source::Cluster { kubeconfig } => {
+            Source::Cluster { kubeconfig, scope } => {
                 let client = connect(kubeconfig.as_deref()).await?;
                 let namespace = config.platform_namespace;
                 let index = index_of(&client, &namespace).await?;
@@ -133,7 +134,7 @@ impl Controller {
                     public_url: config.public_url,
                     namespace,
                 };
-                (Origin::Cluster(client, standing), index, guard)
+                (Origin::Cluster(client, scope.clone(), standing), index, guard)
             }
         };
         let index = index.with_hostname_policy(config.hostname_policy);
@@ -385,8 +386,8 @@ impl Parts {
                 self.spawn("directory", ended(reading));
                 self.spawn("announcer", announcer::run(state.world.clone(), stop));
             }
-            Origin::Cluster(client, standing) => {
-                let watches = crate::source::kube::spawn(&client, &events, &stop);
+            Origin::Cluster(client, scope, standing) => {
+                let watches = crate::source::kube::spawn(&client, &scope, &events, &stop);
                 self.spawn("watches", all_ended(watches));
                 let world = state.world.clone();
                 let replicas = Replicas {

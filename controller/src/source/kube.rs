@@ -1,10 +1,13 @@
-//! Resources from a Kubernetes API server: one watch a kind.
+//! Resources from a Kubernetes API server: one watch a kind, or one a kind and namespace.
 //!
 //! Lists come in pages; each object is passed on as it comes, and what nobody
 //! reads of it is dropped by the index. Whatever goes wrong is tried again, and
 //! never tells that an object is gone: only a complete list does ([`Relist`]).
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,8 +15,9 @@ use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{ListParams, PartialObjectMeta};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::{self, Config, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -44,65 +48,107 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// Tries between two complaints that the CRDs are missing: about a minute.
 const TELL_EVERY: u32 = 12;
 
-/// Starts a watch for each kind, until shutdown or until nobody takes the events.
+/// Which namespaces are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every one, those to come too.
+    All,
+    /// These; each needs rights of its own.
+    Namespaces(BTreeSet<String>),
+}
+
+/// Starts the watches of each kind, until shutdown or until nobody takes the events.
 ///
 /// The queue of events is the caller's: while it is full, the API server waits.
 pub fn spawn(
     client: &Client,
+    scope: &Scope,
     events: &mpsc::Sender<Event>,
     shutdown: &CancellationToken,
 ) -> JoinSet<()> {
-    spawn_of(&Kind::ALL, client, events, shutdown)
+    spawn_of(&Kind::ALL, client, scope, events, shutdown)
 }
 
 /// The same for some kinds.
 fn spawn_of(
     kinds: &[Kind],
     client: &Client,
+    scope: &Scope,
     events: &mpsc::Sender<Event>,
     shutdown: &CancellationToken,
 ) -> JoinSet<()> {
-    let all = || Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
-    let labelled = all().labels(&format!("{CREDENTIAL_LABEL}=true"));
     let mut tasks = JoinSet::new();
-    let mut follow = |follower: Follower, watch: BoxedWatch| {
-        if !kinds.contains(&follower.kind) {
-            return;
+    for kind in kinds {
+        let watches: Vec<BoxedWatch> = match scope {
+            Scope::All => vec![watch_kind(client, *kind, None)],
+            Scope::Namespaces(names) => names
+                .iter()
+                .map(|name| watch_kind(client, *kind, Some(name)))
+                .collect(),
+        };
+        let unlisted = Unlisted::new(watches.len());
+        for watch in watches {
+            let follower = Follower {
+                kind: *kind,
+                events: events.clone(),
+                relist: Relist::default(),
+                failures: 0,
+                unlisted: unlisted.clone(),
+                is_listed: false,
+            };
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                shutdown.run_until_cancelled(follower.follow(watch)).await;
+            });
         }
-        let shutdown = shutdown.clone();
-        tasks.spawn(async move {
-            shutdown.run_until_cancelled(follower.follow(watch)).await;
-        });
-    };
-    let follower = |kind| Follower {
-        kind,
-        events: events.clone(),
-        relist: Relist::default(),
-        failures: 0,
-    };
-    follow(
-        follower(Kind::AIProvider),
-        watch(client, all(), |it| Object::Provider(Box::new(it))),
-    );
-    follow(
-        follower(Kind::AIRoute),
-        watch(client, all(), |it| Object::Route(Box::new(it))),
-    );
-    follow(
-        follower(Kind::Consumer),
-        watch(client, all(), |it| Object::Consumer(Box::new(it))),
-    );
-    follow(
-        follower(Kind::TokenQuota),
-        watch(client, all(), |it| Object::Quota(Box::new(it))),
-    );
-    let secrets = watcher(Api::<Secret>::all(client.clone()), labelled);
-    follow(
-        follower(Kind::Secret),
-        Box::pin(secrets.map_ok(|event| map(event, |it| Ok(secret(it))))),
-    );
-    follow(follower(Kind::Namespace), watch(client, all(), namespace));
+    }
     tasks
+}
+
+/// Watches a kind in one namespace, or in all.
+fn watch_kind(client: &Client, kind: Kind, namespace: Option<&str>) -> BoxedWatch {
+    let all = || Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+    match kind {
+        Kind::AIProvider => {
+            let api = api(client, namespace);
+            watch(api, all(), |it| Object::Provider(Box::new(it)))
+        }
+        Kind::AIRoute => {
+            let api = api(client, namespace);
+            watch(api, all(), |it| Object::Route(Box::new(it)))
+        }
+        Kind::Consumer => {
+            let api = api(client, namespace);
+            watch(api, all(), |it| Object::Consumer(Box::new(it)))
+        }
+        Kind::TokenQuota => {
+            let api = api(client, namespace);
+            watch(api, all(), |it| Object::Quota(Box::new(it)))
+        }
+        Kind::Secret => {
+            let labelled = all().labels(&format!("{CREDENTIAL_LABEL}=true"));
+            let secrets = watcher(api::<Secret>(client, namespace), labelled);
+            Box::pin(secrets.map_ok(|event| map(event, |it| Ok(secret(it)))))
+        }
+        Kind::Namespace => {
+            // A Namespace is in none: it is chosen by its name.
+            let chosen = match namespace {
+                Some(name) => all().fields(&format!("metadata.name={name}")),
+                None => all(),
+            };
+            watch(Api::all(client.clone()), chosen, self::namespace)
+        }
+    }
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
 }
 
 /// What a cluster holds at one moment.
@@ -132,7 +178,7 @@ pub async fn list_once(client: &Client) -> anyhow::Result<Listed> {
     let (told, mut events) = mpsc::channel(LISTED_AHEAD);
     let shutdown = CancellationToken::new();
     let _stopped = shutdown.clone().drop_guard();
-    let _watches = spawn_of(&kinds, client, &told, &shutdown);
+    let _watches = spawn_of(&kinds, client, &Scope::All, &told, &shutdown);
     drop(told);
     let mut listed = Vec::new();
     let mut missing = kinds.len();
@@ -182,12 +228,33 @@ struct Unreadable {
     message: String,
 }
 
+/// How many watches of a kind have not been listed once; the kind is synced when none is left.
+#[derive(Clone)]
+struct Unlisted(Arc<AtomicUsize>);
+
+impl Unlisted {
+    fn new(watches: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(watches)))
+    }
+
+    fn note_listed(&self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+}
+
 /// Turns the events of one watch into the index's.
 struct Follower {
     kind: Kind,
     events: mpsc::Sender<Event>,
     relist: Relist,
     failures: u32,
+    unlisted: Unlisted,
+    /// Whether this watch is no longer among the unlisted.
+    is_listed: bool,
 }
 
 impl Follower {
@@ -233,7 +300,13 @@ impl Follower {
                         .await?;
                 }
                 info!(kind = %self.kind, "listed");
-                self.events.send(Event::Synced(self.kind)).await?;
+                if !self.is_listed {
+                    self.is_listed = true;
+                    self.unlisted.note_listed();
+                }
+                if self.unlisted.is_none() {
+                    self.events.send(Event::Synced(self.kind)).await?;
+                }
             }
         }
         Ok(())
@@ -282,16 +355,16 @@ impl Follower {
     }
 }
 
-/// Watches a kind in every namespace. One object that cannot be read fails alone.
+/// Watches a kind. One object that cannot be read fails alone.
 fn watch<K>(
-    client: &Client,
+    api: Api<Wire<K>>,
     config: Config,
     object: impl Fn(K) -> Object + Send + 'static,
 ) -> BoxedWatch
 where
     K: Parts + Debug + Send + 'static,
 {
-    let watch = watcher(Api::<Wire<K>>::all(client.clone()), config);
+    let watch = watcher(api, config);
     Box::pin(watch.map_ok(move |event| {
         map(event, |wire| match wire {
             Wire::Read(it) => Ok(object(it)),

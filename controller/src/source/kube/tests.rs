@@ -22,14 +22,28 @@ fn expired() -> watcher::Error {
 
 /// What is told of these events, in words.
 async fn told(watch: Vec<watcher::Result<watcher::Event<Parsed>>>) -> Vec<String> {
+    told_of([watch]).await
+}
+
+/// What is told of the events of several watches of a kind, one watch after the other.
+async fn told_of(
+    watches: impl IntoIterator<Item = Vec<watcher::Result<watcher::Event<Parsed>>>>,
+) -> Vec<String> {
     let (events, mut heard) = mpsc::channel(64);
-    let follower = Follower {
-        kind: Kind::AIRoute,
-        events,
-        relist: Relist::default(),
-        failures: 0,
-    };
-    follower.follow(futures::stream::iter(watch).boxed()).await;
+    let watches: Vec<_> = watches.into_iter().collect();
+    let unlisted = Unlisted::new(watches.len());
+    for watch in watches {
+        let follower = Follower {
+            kind: Kind::AIRoute,
+            events: events.clone(),
+            relist: Relist::default(),
+            failures: 0,
+            unlisted: unlisted.clone(),
+            is_listed: false,
+        };
+        follower.follow(futures::stream::iter(watch).boxed()).await;
+    }
+    drop(events);
     let mut told = Vec::new();
     while let Some(event) = heard.recv().await {
         told.push(match event {
@@ -54,6 +68,22 @@ async fn a_kind_is_synced_after_its_first_complete_list() {
     ];
     let expected = ["+ a/r", "synced AIRoute", "+ a/s", "- a/r"];
     assert_eq!(told(watch).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_is_synced_when_each_of_its_namespaces_was_listed() {
+    use watcher::Event::{Init, InitApply, InitDone};
+    let first = vec![
+        Ok(Init),
+        Ok(InitApply(route("r"))),
+        Ok(InitDone),
+        Err(expired()),
+        Ok(Init),
+        Ok(InitDone),
+    ];
+    let second = vec![Ok(Init), Ok(InitApply(route("s"))), Ok(InitDone)];
+    let expected = ["+ a/r", "- a/r", "+ a/s", "synced AIRoute"];
+    assert_eq!(told_of([first, second]).await, expected);
 }
 
 #[tokio::test(start_paused = true)]

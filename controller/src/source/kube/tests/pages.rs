@@ -1,7 +1,7 @@
 //! Lists in pages, from a server that fails in the middle of them: over kube's own
 //! client and watcher. Time is paused.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::source::kube::{list_once, spawn};
+use crate::source::kube::{Scope, list_once, spawn};
 
 type Answer = BoxBody<Bytes, Infallible>;
 
@@ -35,6 +35,8 @@ struct State {
     /// Watches of routes to come that are answered 410.
     expiring: usize,
     lists: usize,
+    /// Paths of lists, with the field that was selected by, if one was.
+    asked: BTreeSet<String>,
     /// The end of the path of a kind that may not be listed.
     forbidden: Option<&'static str>,
 }
@@ -44,6 +46,10 @@ impl Server {
         let query = request.uri().query().unwrap_or_default();
         let is_routes = request.uri().path().ends_with("/airoutes");
         let mut state = self.0.lock();
+        let mut fields = query.split('&').filter(|pair| pair.starts_with("fieldSel"));
+        let field = fields.next().unwrap_or_default();
+        let asked = format!("{} {field}", request.uri().path());
+        state.asked.insert(asked.trim_end().to_owned());
         let mut forbidden = state.forbidden.iter();
         if forbidden.any(|end| request.uri().path().ends_with(end)) {
             return json_of(403, &status(403));
@@ -159,7 +165,7 @@ async fn a_list_that_fails_at_page_3_of_7_is_begun_anew_and_removes_nothing() {
     let (events, mut heard) = mpsc::channel(64);
     let stop = CancellationToken::new();
     let client = Client::new(server.clone(), "default");
-    let _tasks = spawn(&client, &events, &stop);
+    let _tasks = spawn(&client, &Scope::All, &events, &stop);
 
     let (applied, deleted) = told_until(&mut heard, is_listed).await;
     assert_eq!(applied.len(), 2 + PAGES, "{applied:?}");
@@ -193,4 +199,32 @@ async fn a_kind_that_may_not_be_listed_is_named() {
     let fault = list_once(&Client::new(server, "default")).await.err();
     let words = fault.unwrap().to_string();
     assert!(words.contains("Consumer"), "{words}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_asks_for_nothing_outside_its_namespaces() {
+    let server = Server::default();
+    let (events, mut heard) = mpsc::channel(64);
+    let stop = CancellationToken::new();
+    let scope = Scope::Namespaces(["a", "b"].map(str::to_owned).into());
+    let client = Client::new(server.clone(), "default");
+    let _tasks = spawn(&client, &scope, &events, &stop);
+    let mut missing: BTreeSet<Kind> = Kind::ALL.into();
+    while !missing.is_empty() {
+        if let Event::Synced(kind) = heard.recv().await.unwrap() {
+            missing.remove(&kind);
+        }
+    }
+    let ours = ["aiproviders", "airoutes", "consumers", "tokenquotas"];
+    let expected: BTreeSet<String> = ["a", "b"]
+        .into_iter()
+        .flat_map(|namespace| {
+            let place = format!("/apis/turnpike.dev/v1alpha1/namespaces/{namespace}");
+            let of_ours = ours.map(|kind| format!("{place}/{kind}"));
+            let secrets = format!("/api/v1/namespaces/{namespace}/secrets");
+            let itself = format!("/api/v1/namespaces fieldSelector=metadata.name%3D{namespace}");
+            of_ours.into_iter().chain([secrets, itself])
+        })
+        .collect();
+    assert_eq!(server.0.lock().asked, expected);
 }
