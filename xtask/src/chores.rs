@@ -3,4 +3,5 @@
 pub(crate) mod bench;
 pub(crate) mod cluster;
 pub(crate) mod crds;
+pub(crate) mod image;
 pub(crate) mod test;

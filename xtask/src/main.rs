@@ -45,6 +45,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Writes the image of the programs as an archive for `docker load` or `ctr images import`
+    Image(chores::image::Arguments),
     /// Measures, release build: `proxy` (cost of a request), `create-to-served` (new routes),
     /// `domains` (many tenants, on API servers of its own) or `fleet` (a million, simulated)
     Bench {
@@ -86,6 +88,7 @@ fn run(chore: Option<Chore>) -> Result<ExitCode> {
             chores::test::end_to_end(&workspace, filter.as_deref(), long)
         }
         Some(Chore::Crds { check }) => chores::crds::run(&workspace, check).map(done),
+        Some(Chore::Image(arguments)) => chores::image::run(&workspace, &arguments).map(done),
         Some(Chore::Bench { name, arguments }) => {
             chores::bench::run(&workspace, &name, &arguments).map(done)
         }

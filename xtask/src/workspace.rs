@@ -44,6 +44,11 @@ impl Workspace {
         self.target.join("e2e")
     }
 
+    /// Archives of images.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.target.join("image")
+    }
+
     /// The folder of the scripts that build, start and stop a Kubernetes API server.
     pub(crate) fn cluster_tool(&self) -> PathBuf {
         self.root.join("e2e/cluster")
