@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use crate::{guard, places};
@@ -37,6 +38,28 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// The same cluster as a service account sees it, by a token of an hour.
+    pub async fn as_account(&self, folder: &Path, namespace: &str, account: &str) -> Result<Self> {
+        let create = ["--namespace", namespace, "create", "token", account];
+        let token = self.kubectl(&create).await?;
+        let view = [
+            "config",
+            "view",
+            "--raw",
+            "--minify",
+            "--flatten",
+            "--output=json",
+        ];
+        let mut config: Value = serde_json::from_str(&self.kubectl(&view).await?)?;
+        config["users"][0]["user"] = json!({"token": token});
+        let kubeconfig = folder.join(format!("{namespace}-{account}.kubeconfig"));
+        std::fs::write(&kubeconfig, config.to_string()).context("writing a kubeconfig")?;
+        Ok(Self {
+            kubeconfig,
+            kubectl: self.kubectl.clone(),
+        })
+    }
+
     /// The file that names its address and credentials.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
@@ -54,18 +77,22 @@ impl Cluster {
 
     /// Runs kubectl with a text on standard input.
     pub async fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<String> {
-        let mut child = tokio::process::Command::from(self.command(arguments))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting kubectl")?;
-        let mut stdin = child.stdin.take().context("no standard input")?;
-        stdin.write_all(input.as_bytes()).await?;
-        drop(stdin);
-        let output = child.wait_with_output().await.context("running kubectl")?;
-        text_of(arguments, output)
+        run_with_input("kubectl", self.command(arguments), arguments, input).await
+    }
+
+    /// Runs helm with a text on standard input, which `--values -` reads.
+    pub async fn helm(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let beside = self.kubectl.with_file_name("helm");
+        let helm = match beside.exists() {
+            true => beside,
+            false => built_programs()?.join("helm"),
+        };
+        let mut command = Command::new(helm);
+        command
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments);
+        run_with_input("helm", command, arguments, input).await
     }
 
     fn start() -> Result<Self> {
@@ -97,7 +124,7 @@ impl Cluster {
 
     fn kubectl_now(&self, arguments: &[&str]) -> Result<String> {
         let output = self.command(arguments).output();
-        text_of(arguments, output.context("running kubectl")?)
+        text_of("kubectl", arguments, output.context("running kubectl")?)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -110,11 +137,39 @@ impl Cluster {
     }
 }
 
-fn text_of(arguments: &[&str], output: Output) -> Result<String> {
+async fn run_with_input(
+    name: &str,
+    command: Command,
+    arguments: &[&str],
+    input: &str,
+) -> Result<String> {
+    let mut child = tokio::process::Command::from(command)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("starting {name}"))?;
+    let mut stdin = child.stdin.take().context("no standard input")?;
+    // Read beside, as the program may write before it has read all.
+    let writing = async {
+        // A program that needs no more closes its end.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+    };
+    let (output, ()) = tokio::join!(child.wait_with_output(), writing);
+    text_of(
+        name,
+        arguments,
+        output.with_context(|| format!("running {name}"))?,
+    )
+}
+
+fn text_of(name: &str, arguments: &[&str], output: Output) -> Result<String> {
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
-        "kubectl {}: {}",
+        "{name} {}: {}",
         arguments.join(" "),
         stderr.trim()
     );

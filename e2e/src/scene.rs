@@ -66,7 +66,7 @@ impl Scene {
     fn play(test: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {
         let cluster = Cluster::shared()?;
         let folder = test_folder()?;
-        let outcome = play(&folder, async {
+        let outcome = play(&folder, limit(), async {
             let scene = Self {
                 cluster,
                 fleet: shared_fleet(cluster).await?,
@@ -204,7 +204,7 @@ impl FileScene {
     /// Runs a test beside others.
     pub fn run(test: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {
         let folder = test_folder()?;
-        play(&folder, async {
+        play(&folder, limit(), async {
             let scene = Self {
                 folder: folder.clone(),
             };
@@ -232,6 +232,12 @@ impl FileScene {
     }
 }
 
+/// Runs a test beside others that uses neither a namespace nor the shared fleet.
+pub fn run_beside(test: impl AsyncFnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = test_folder()?;
+    play(&folder, limit(), test(&folder))
+}
+
 /// Waits until a host answers a chat completion with 200.
 pub async fn await_answer(gateway: &Gateway, call: Call<'_>) -> Result<()> {
     eventually(&format!("{} answers", call.host), async || {
@@ -253,13 +259,16 @@ async fn shared_fleet(cluster: &'static Cluster) -> Result<&'static Fleet> {
     fleet.as_ref().map_err(|error| anyhow!("no fleet: {error}"))
 }
 
-fn play(folder: &Path, test: impl Future<Output = Result<()>>) -> Result<()> {
+fn limit() -> Duration {
+    if is_long() { LONG_TIMEOUT } else { TIMEOUT }
+}
+
+fn play(folder: &Path, limit: Duration, test: impl Future<Output = Result<()>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("making a runtime")?;
-    let limit = if is_long() { LONG_TIMEOUT } else { TIMEOUT };
     let outcome = runtime.block_on(async {
         tokio::time::timeout(limit, test)
             .await

@@ -1,6 +1,7 @@
 //! The chores, one module each.
 
 pub(crate) mod bench;
+pub(crate) mod chart;
 pub(crate) mod cluster;
 pub(crate) mod crds;
 pub(crate) mod image;

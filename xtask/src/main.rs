@@ -39,7 +39,7 @@ enum Chore {
         #[arg(long)]
         long: bool,
     },
-    /// Writes the custom resource definitions to crds/manifests
+    /// Writes the custom resource definitions to crds/manifests and into the chart
     Crds {
         /// Writes nothing; fails if a file differs from the types in crds/src
         #[arg(long)]

@@ -2,6 +2,9 @@
 //! test has a namespace of its own.
 
 mod bench_fleet;
+mod chart_hostnames;
+mod chart_render;
+mod chart_rights;
 mod crd_mistakes;
 mod explain_cluster;
 mod fault_broken;

@@ -2,7 +2,7 @@
 //! from the types in `crds/src`.
 //!
 //! They are written by an example program of that crate, so that xtask need not be built with
-//! all of Kubernetes' types.
+//! all of Kubernetes' types. The chart has a copy, since Helm reads no file outside a chart.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,12 @@ use crate::chores::test::build;
 use crate::command::run as run_command;
 use crate::workspace::Workspace;
 
-/// All that is in these is generated.
-const FOLDERS: [&str; 2] = ["crds/manifests", "docs/reference"];
+/// All that is in these is generated; the last is a copy of the first.
+const FOLDERS: [&str; 3] = [
+    "crds/manifests",
+    "docs/reference",
+    "charts/turnpike/files/crds",
+];
 
 /// Builds the workspace, then writes the files or compares them.
 pub(crate) fn run(workspace: &Workspace, only_check: bool) -> Result<()> {
@@ -50,14 +54,20 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 }
 
 /// Empties the folders and fills them.
-fn generate(workspace: &Workspace, folders: &[PathBuf; 2]) -> Result<()> {
+fn generate(workspace: &Workspace, folders: &[PathBuf; 3]) -> Result<()> {
     for folder in folders {
         if folder.exists() {
             std::fs::remove_dir_all(folder).context("removing the old files")?;
         }
         std::fs::create_dir_all(folder).context("making the folder")?;
     }
-    run_command(Command::new(workspace.debug("examples/manifests")).args(folders))
+    let [manifests, reference, copy] = folders;
+    let mut program = Command::new(workspace.debug("examples/manifests"));
+    run_command(program.arg(manifests).arg(reference))?;
+    for (name, text) in read(manifests)? {
+        std::fs::write(copy.join(name), text).context("copying a manifest")?;
+    }
+    Ok(())
 }
 
 /// The files of a folder by name; a missing folder has none.

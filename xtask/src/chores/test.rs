@@ -4,7 +4,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::chores::crds;
+use crate::chores::{chart, crds};
 use crate::command::{cargo, run, tee};
 use crate::steps::{Steps, Tally};
 use crate::tools::Tools;
@@ -43,7 +43,10 @@ pub(crate) fn all(workspace: &Workspace, long: bool) -> Result<ExitCode> {
         }
         return Ok(steps.finish());
     }
-    steps.step("generated files", |_| crds::check(workspace));
+    steps.step("generated files", |_| {
+        crds::check(workspace)?;
+        chart::check(workspace)
+    });
     steps.step("unit and integration", |tally| {
         let mut command = cargo(workspace);
         command.args(["test", "--workspace", "--exclude", "turnpike-e2e"]);
