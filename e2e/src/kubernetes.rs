@@ -21,6 +21,15 @@ pub struct Cluster {
     kubectl: PathBuf,
 }
 
+/// How much of Kubernetes is started.
+#[derive(Debug, Clone, Copy)]
+enum Mode {
+    /// etcd and the API server.
+    ApiOnly,
+    /// Everything that pods need; only for root.
+    Full,
+}
+
 impl Cluster {
     /// The cluster of this run; started and given our definitions by the first who asks.
     pub fn shared() -> Result<&'static Self> {
@@ -33,9 +42,19 @@ impl Cluster {
 
     /// One of the caller's own, whatever `KUBECONFIG` says; takes a few seconds and blocks.
     pub fn start_at(state: &Path) -> Result<Self> {
-        let cluster = start_own(state)?;
+        let cluster = start_own(state, Mode::ApiOnly)?;
         cluster.define_resources()?;
         Ok(cluster)
+    }
+
+    /// One of the caller's own with real pods, and without our definitions; blocks.
+    pub fn start_with_pods(state: &Path) -> Result<Self> {
+        start_own(state, Mode::Full)
+    }
+
+    /// Stops a cluster that was started at a folder, before this process ends; blocks.
+    pub fn stop(state: &Path) -> Result<()> {
+        output_of(Command::new(tool()?.join("down")).arg(state)).map(drop)
     }
 
     /// The same cluster as a service account sees it, by a token of an hour.
@@ -104,7 +123,7 @@ impl Cluster {
                     None => built_programs()?.join("kubectl"),
                 },
             },
-            None => start_own(&places::run_folder()?.join("cluster"))?,
+            None => start_own(&places::run_folder()?.join("cluster"), Mode::ApiOnly)?,
         };
         cluster.define_resources()?;
         Ok(cluster)
@@ -178,26 +197,34 @@ fn text_of(name: &str, arguments: &[&str], output: Output) -> Result<String> {
         .to_owned())
 }
 
-/// Starts etcd and an API server of our own; the guard stops them when this process ends.
-fn start_own(state: &Path) -> Result<Cluster> {
-    let tool = places::root()?.join("e2e/cluster");
+/// Starts a cluster of our own; the guard stops it when this process ends.
+fn start_own(state: &Path, mode: Mode) -> Result<Cluster> {
+    let tool = tool()?;
     guard::at_end(&format!(
         "'{}' '{}'",
         tool.join("down").display(),
         state.display()
     ));
     let mut up = Command::new(tool.join("up"));
-    up.arg("--api-only").arg(state);
+    match mode {
+        Mode::ApiOnly => up.arg("--api-only"),
+        Mode::Full => &mut up,
+    };
+    up.arg(state);
     Ok(Cluster {
         kubeconfig: output_of(&mut up)?.into(),
         kubectl: built_programs()?.join("kubectl"),
     })
 }
 
+/// The folder of the scripts that start and stop clusters.
+fn tool() -> Result<PathBuf> {
+    Ok(places::root()?.join("e2e/cluster"))
+}
+
 /// The folder of kubectl, etcd and kube-apiserver; builds them if need be.
 fn built_programs() -> Result<PathBuf> {
-    let build = places::root()?.join("e2e/cluster/build");
-    output_of(&mut Command::new(build)).map(PathBuf::from)
+    output_of(&mut Command::new(tool()?.join("build"))).map(PathBuf::from)
 }
 
 fn output_of(command: &mut Command) -> Result<String> {

@@ -10,6 +10,7 @@ pub mod kubernetes;
 pub mod lossy;
 pub mod objects;
 pub mod places;
+pub mod pods;
 pub mod ports;
 pub mod process;
 pub mod provider;

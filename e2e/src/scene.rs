@@ -238,6 +238,14 @@ pub fn run_beside(test: impl AsyncFnOnce(&Path) -> Result<()>) -> Result<()> {
     play(&folder, limit(), test(&folder))
 }
 
+/// Runs a test that starts all that it needs in a folder of its own, while no test uses the shared
+/// fleet: for what keeps the whole machine busy. It is ended after the limit.
+pub fn run_apart(limit: Duration, test: impl AsyncFnOnce(&Path) -> Result<()>) -> Result<()> {
+    let _turn = FLEET_IN_USE.write();
+    let folder = test_folder()?;
+    play(&folder, limit, test(&folder))
+}
+
 /// Waits until a host answers a chat completion with 200.
 pub async fn await_answer(gateway: &Gateway, call: Call<'_>) -> Result<()> {
     eventually(&format!("{} answers", call.host), async || {

@@ -31,7 +31,8 @@ enum Chore {
         #[arg(long)]
         long: bool,
     },
-    /// Runs the end-to-end tests (a real etcd, kube-apiserver, redis-server and OpenAI SDK)
+    /// Runs the end-to-end tests (a real etcd, kube-apiserver, redis-server and OpenAI SDK; as root
+    /// also a whole cluster with pods)
     E2e {
         /// Part of the names of the tests to run, such as `quota_`
         filter: Option<String>,
@@ -61,7 +62,7 @@ enum Chore {
         #[command(subcommand)]
         action: chores::cluster::Action,
     },
-    /// Installs what the tests need: redis-server, the OpenAI SDK, the cluster's programs
+    /// Installs what the tests need: redis-server, containerd, the OpenAI SDK, the cluster's programs
     Setup,
 }
 

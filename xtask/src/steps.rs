@@ -35,7 +35,7 @@ impl Tally {
 
 /// How one step ended.
 struct Outcome {
-    name: &'static str,
+    name: String,
     took: Duration,
     error: Option<String>,
 }
@@ -59,11 +59,7 @@ impl Steps {
     }
 
     /// Runs one step and tells whether it succeeded; its tests are added to the sum.
-    pub(crate) fn step(
-        &mut self,
-        name: &'static str,
-        work: impl FnOnce(&mut Tally) -> Result<()>,
-    ) -> bool {
+    pub(crate) fn step(&mut self, name: &str, work: impl FnOnce(&mut Tally) -> Result<()>) -> bool {
         let number = self.outcomes.len() + 1;
         announce(&format!("[{number}/{}] {name}", self.total), BOLD);
         let started = Instant::now();
@@ -77,12 +73,13 @@ impl Steps {
             ),
         }
         let succeeded = error.is_none();
+        let name = name.to_owned();
         self.outcomes.push(Outcome { name, took, error });
         succeeded
     }
 
     /// Counts a step as failed that cannot run.
-    pub(crate) fn skip(&mut self, name: &'static str, reason: &str) {
+    pub(crate) fn skip(&mut self, name: &str, reason: &str) {
         self.step(name, |_| anyhow::bail!("not run: {reason}"));
     }
 

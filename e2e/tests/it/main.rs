@@ -19,6 +19,8 @@ mod fault_rebirth;
 mod fault_silence;
 mod fault_wipe;
 mod harness;
+mod pods_chart;
+mod pods_load;
 mod provider_addresses;
 mod quota_parallel;
 mod quota_redis;

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 
 use crate::chores::image::archive::Archive;
 use crate::chores::image::root::Root;
-use crate::command::{cargo, run as run_command};
+use crate::command::{cargo, find, run as run_command};
 use crate::workspace::Workspace;
 
 /// The programs, and the packages that they are built from.
@@ -21,6 +21,10 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("turnpike-controller", "turnpike-controller"),
     ("turnpike-dataplane", "turnpike-dataplane"),
 ];
+
+/// The same image under two tags, for an upgrade from one to the other.
+const TEST_NAMES: [&str; 2] = ["localhost/turnpike:e2e-1", "localhost/turnpike:e2e-2"];
+const TEST_REDIS: &str = "localhost/redis:e2e";
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -78,6 +82,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Writes the images that the tests of pods import: of the debug build, and of this machine's
+/// redis-server. Gives their folder.
+pub(crate) fn for_tests(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.images().join("e2e");
+    let programs = workspace.target.join(Profile::Dev.folder());
+    of_programs(&programs, &TEST_NAMES, &folder.join("turnpike.tar"))
+        .context("the image of the programs")?;
+    let redis = find("redis-server").context("no redis-server")?;
+    of_machine(&redis, &[TEST_REDIS], &folder.join("redis.tar"))
+        .context("the image of redis-server")?;
+    Ok(folder)
+}
+
 /// Writes an archive of the programs in a folder.
 fn of_programs(folder: &Path, names: &[&str], output: &Path) -> Result<()> {
     let root = new_root(output)?;
@@ -85,6 +102,14 @@ fn of_programs(folder: &Path, names: &[&str], output: &Path) -> Result<()> {
         root.program(&folder.join(program), &format!("/usr/local/bin/{program}"))?;
     }
     write(&root, "/usr/local/bin/turnpike", names, output)
+}
+
+/// Writes an archive of one program of this machine.
+fn of_machine(program: &Path, names: &[&str], output: &Path) -> Result<()> {
+    let place = program.to_str().context("a program's path")?;
+    let root = new_root(output)?;
+    root.program(program, place)?;
+    write(&root, place, names, output)
 }
 
 fn new_root(output: &Path) -> Result<Root> {

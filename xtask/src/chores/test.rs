@@ -4,14 +4,15 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
-use crate::chores::{chart, crds};
+use crate::chores::{chart, crds, image};
 use crate::command::{cargo, run, tee};
 use crate::steps::{Steps, Tally};
 use crate::tools::Tools;
+use crate::tools::pods::Pods;
 use crate::workspace::Workspace;
 
-/// The integration test of the end-to-end package.
-const END_TO_END: &str = "e2e";
+/// The step that runs the whole system.
+const END_TO_END: &str = "end to end";
 
 /// How often properties and mutations are tried in the long form; 256 is proptest's own number.
 const LONG_CASES: &str = "4096";
@@ -38,7 +39,7 @@ pub(crate) fn all(workspace: &Workspace, long: bool) -> Result<ExitCode> {
         ]))
     });
     if !steps.step("build", |_| build(workspace)) {
-        for name in ["generated files", "unit and integration", "end to end"] {
+        for name in ["generated files", "unit and integration", END_TO_END] {
             steps.skip(name, "the build failed");
         }
         return Ok(steps.finish());
@@ -54,17 +55,14 @@ pub(crate) fn all(workspace: &Workspace, long: bool) -> Result<ExitCode> {
         tests(&mut command, long, tally)
     });
     match tools.filter(|_| has_tools) {
-        None => steps.skip("end to end", "the set-up failed"),
-        Some(tools) => {
-            steps.step("end to end", |tally| {
-                end_to_end_tests(workspace, &tools, None, long, tally)
-            });
-        }
+        None => steps.skip(END_TO_END, "the set-up failed"),
+        Some(tools) => end_to_end_step(&mut steps, workspace, &tools, None, long),
     }
     Ok(steps.finish())
 }
 
-/// The end-to-end tests alone, or those whose names contain `filter`.
+/// The end-to-end tests alone, or those whose names contain `filter`. Tests of pods run only
+/// without a filter, or with one that begins with `pods`.
 pub(crate) fn end_to_end(
     workspace: &Workspace,
     filter: Option<&str>,
@@ -73,11 +71,9 @@ pub(crate) fn end_to_end(
     let tools = Tools::install(workspace)?;
     let mut steps = Steps::new(2);
     if steps.step("build", |_| build(workspace)) {
-        steps.step("end to end", |tally| {
-            end_to_end_tests(workspace, &tools, filter, long, tally)
-        });
+        end_to_end_step(&mut steps, workspace, &tools, filter, long);
     } else {
-        steps.skip("end to end", "the build failed");
+        steps.skip(END_TO_END, "the build failed");
     }
     Ok(steps.finish())
 }
@@ -88,18 +84,33 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     run(cargo(workspace).args(["build", "--workspace", "--all-targets"]))
 }
 
-fn end_to_end_tests(
+/// The step's name tells when tests of pods are left out, and why.
+fn end_to_end_step(
+    steps: &mut Steps,
     workspace: &Workspace,
     tools: &Tools,
     filter: Option<&str>,
     long: bool,
-    tally: &mut Tally,
-) -> Result<()> {
-    let mut command = cargo(workspace);
-    command.args(["test", "--workspace", "--test", END_TO_END]);
-    command.args(["--", filter.unwrap_or_default()]);
-    tools.offer_to(&mut command)?;
-    tests(&mut command, long, tally)
+) {
+    let is_asked = filter.is_none_or(|filter| filter.starts_with("pods"));
+    let pods = is_asked.then(Pods::install);
+    let name = match &pods {
+        Some(Pods::LeftOut(reason)) => format!("{END_TO_END}, without pods ({reason})"),
+        _ => END_TO_END.to_owned(),
+    };
+    let has_pods = matches!(pods, Some(Pods::Ready));
+    steps.step(&name, |tally| {
+        let mut command = cargo(workspace);
+        command.args(["test", "--workspace", "--test", "e2e"]);
+        command.args(["--", filter.unwrap_or_default()]);
+        tools.offer_to(&mut command)?;
+        if has_pods {
+            command.env("TURNPIKE_E2E_IMAGES", image::for_tests(workspace)?);
+        } else {
+            command.args(["--skip", "pods_"]);
+        }
+        tests(&mut command, long, tally)
+    });
 }
 
 fn tests(command: &mut Command, long: bool, tally: &mut Tally) -> Result<()> {

@@ -11,28 +11,30 @@ use crate::command::{capture, find, run};
 /// Asked by Debian's maintainer scripts before they start a service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs a package without starting a service of it. `why` completes "is missing: …".
-pub(super) fn install(package: &str, why: &str) -> Result<()> {
-    let by_hand = format!("apt-get update && apt-get install -y {package}");
+/// Installs packages without starting services of them. `why` completes "missing: …".
+pub(super) fn install(packages: &[&str], why: &str) -> Result<()> {
+    let names = packages.join(" ");
+    let by_hand = format!("apt-get update && apt-get install -y {names}");
     if find("apt-get").is_none() {
-        bail!("{package} is missing: {why}; on Debian: {by_hand}");
+        bail!("missing: {names}: {why}; on Debian: {by_hand}");
     }
     if !is_root() {
-        bail!("{package} is missing: {why}; run: sudo sh -c '{by_hand}'");
+        bail!("missing: {names}: {why}; run: sudo sh -c '{by_hand}'");
     }
-    println!("installing {package} ({why})");
+    println!("installing {names} ({why})");
     let _policy = NoServices::new()?;
     run(apt().args(["-qq", "update"]))?;
-    run(apt().args([
-        "-qq",
-        "-o",
-        "DPkg::Lock::Timeout=300",
-        "install",
-        "-y",
-        "--no-install-recommends",
-        package,
-    ]))
-    .with_context(|| format!("installing {package}; by hand: {by_hand}"))
+    run(apt()
+        .args([
+            "-qq",
+            "-o",
+            "DPkg::Lock::Timeout=300",
+            "install",
+            "-y",
+            "--no-install-recommends",
+        ])
+        .args(packages))
+    .with_context(|| format!("installing {names}; by hand: {by_hand}"))
 }
 
 fn apt() -> Command {
@@ -41,7 +43,7 @@ fn apt() -> Command {
     command
 }
 
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     capture(Command::new("id").arg("-u")).is_ok_and(|uid| uid == "0")
 }
 

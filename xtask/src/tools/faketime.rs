@@ -12,5 +12,8 @@ pub(crate) fn install() -> Result<()> {
     if files.any(|file| file.exists()) {
         return Ok(());
     }
-    apt::install("libfaketime", "controllers whose clocks differ are tried")
+    apt::install(
+        &["libfaketime"],
+        "controllers whose clocks differ are tried",
+    )
 }

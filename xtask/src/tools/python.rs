@@ -47,7 +47,7 @@ fn find_python() -> Result<&'static Path> {
     if let Some(python) = usable_python() {
         return Ok(python);
     }
-    apt::install("python3-venv", "the end-to-end tests run the OpenAI SDK")?;
+    apt::install(&["python3-venv"], "the end-to-end tests run the OpenAI SDK")?;
     match usable_python() {
         Some(python) => Ok(python),
         None => bail!("no Python on PATH can make a virtual environment"),

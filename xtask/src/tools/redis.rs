@@ -9,5 +9,5 @@ pub(crate) fn install() -> Result<()> {
     if find("redis-server").is_some() {
         return Ok(());
     }
-    apt::install("redis-server", "the quota tests start their own")
+    apt::install(&["redis-server"], "the quota tests start their own")
 }
