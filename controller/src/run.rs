@@ -134,7 +134,11 @@ impl Controller {
                     public_url: config.public_url,
                     namespace,
                 };
-                (Origin::Cluster(client, scope.clone(), standing), index, guard)
+                (
+                    Origin::Cluster(client, scope.clone(), standing),
+                    index,
+                    guard,
+                )
             }
         };
         let index = index.with_hostname_policy(config.hostname_policy);

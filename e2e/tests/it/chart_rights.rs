@@ -48,6 +48,8 @@ fn the_controller_needs_no_more_than_its_roles_in_the_namespaces_it_reads() -> R
             tenant.into(),
             "--platform-namespace".into(),
             platform.as_str().into(),
+            "--tls-secret".into(),
+            format!("{tenant}-turnpike-snapshot-ca").into(),
             "--listen".into(),
             listen.to_string().into(),
             "--admin".into(),
