@@ -60,7 +60,7 @@ fn explain_says_of_a_cluster_what_its_fleet_does() -> Result<()> {
         // Told of the policy that the controller has not, it says why the host is nobody's.
         let told = report(&explain(scene, &host, &key, &[]).await?)?;
         let standing = &told["host"]["claims"][0]["standing"];
-        ensure!(standing == "HostnameNotPermitted", "{told}");
+        ensure!(standing == "NotPermitted", "{told}");
         Ok(())
     })
 }
