@@ -31,7 +31,8 @@ fn what_breaks_and_heals_is_an_event() -> Result<()> {
 #[test]
 fn a_lost_hostname_is_an_event() -> Result<()> {
     Scene::run(async |scene| {
-        let other = format!("{}-b", scene.namespace);
+        // Of two claims of the same second, the first by name has the host.
+        let other = format!("a-{}", scene.namespace);
         let cluster = scene.cluster;
         cluster.kubectl(&["create", "namespace", &other]).await?;
         let yaml = resources::echo_provider("echo")
