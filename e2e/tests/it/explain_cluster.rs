@@ -7,6 +7,8 @@ use serde_json::Value;
 use turnpike_e2e::scene::await_answer;
 use turnpike_e2e::{Call, Scene, places, resources};
 
+use crate::standalone_explain::{explained, served};
+
 #[test]
 fn explain_says_of_a_cluster_what_its_fleet_does() -> Result<()> {
     Scene::run(async |scene| {
@@ -35,20 +37,10 @@ fn explain_says_of_a_cluster_what_its_fleet_does() -> Result<()> {
         ] {
             let call = Call::say(host, "echo", "hello").key(key);
             let answer = scene.gateway().send(call).await?;
-            let served = match answer.status {
-                200 => (200, String::new()),
-                status => (status, answer.error_code()?),
-            };
+            let served = served(&answer)?;
             let output = explain(scene, host, key, &["--hostname-policy", "*"]).await?;
             let told = report(&output)?;
-            let refusal = &told["verdict"]["refusal"];
-            let explained = match told["verdict"]["isCarried"].as_bool() {
-                Some(true) => (200, String::new()),
-                _ => (
-                    refusal["status"].as_u64().unwrap_or_default() as u16,
-                    refusal["code"].as_str().unwrap_or_default().to_owned(),
-                ),
-            };
+            let explained = explained(&told);
             ensure!(
                 explained == served,
                 "{explained:?} instead of {served:?}: {told}"

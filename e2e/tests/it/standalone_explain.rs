@@ -4,7 +4,7 @@ use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use turnpike_e2e::{Call, FileScene, gateway, places, resources};
+use turnpike_e2e::{Answer, Call, FileScene, gateway, places, resources};
 
 use crate::standalone_serve::Standalone;
 
@@ -253,21 +253,11 @@ fn explain_says_what_serve_then_does() -> Result<()> {
         let standalone = Standalone::start(scene, &scene.resources(), &[]).await?;
         for one in TRIES {
             let answer = standalone.gateway.send(call(one)).await?;
-            let served = match answer.status {
-                200 => (200, String::new()),
-                status => (status, answer.error_code()?),
-            };
+            let served = served(&answer)?;
             let output = explain(scene, one, &["--output", "json"]).await?;
             let told: Value = serde_json::from_slice(&output.stdout)
                 .with_context(|| format!("{one:?}: {output:?}"))?;
-            let refusal = &told["verdict"]["refusal"];
-            let explained = match told["verdict"]["isCarried"].as_bool() {
-                Some(true) => (200, String::new()),
-                _ => (
-                    refusal["status"].as_u64().unwrap_or_default() as u16,
-                    refusal["code"].as_str().unwrap_or_default().to_owned(),
-                ),
-            };
+            let explained = explained(&told);
             ensure!(
                 explained == served,
                 "{one:?}: {explained:?} instead of {served:?}: {told}"
@@ -370,6 +360,26 @@ fn mistakes_in_flags_end_with_2() -> Result<()> {
         ensure!(text.contains("403 consumer_not_allowed"), "{text}");
         Ok(())
     })
+}
+
+/// What was answered: the status, and the code of an error.
+pub(crate) fn served(answer: &Answer) -> Result<(u16, String)> {
+    Ok(match answer.status {
+        200 => (200, String::new()),
+        status => (status, answer.error_code()?),
+    })
+}
+
+/// The same, as `explain --output json` foretells it.
+pub(crate) fn explained(told: &Value) -> (u16, String) {
+    let refusal = &told["verdict"]["refusal"];
+    match told["verdict"]["isCarried"].as_bool() {
+        Some(true) => (200, String::new()),
+        _ => (
+            refusal["status"].as_u64().unwrap_or_default() as u16,
+            refusal["code"].as_str().unwrap_or_default().to_owned(),
+        ),
+    }
 }
 
 fn write_world(scene: &FileScene) -> Result<()> {
