@@ -159,29 +159,25 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("turnpike_controller");
         let serving = Serving::register(&mut registry);
-        let status_writes = Counter::default();
-        registry.register(
+        let status_writes = counter(
+            &mut registry,
             "status_writes",
             "Statuses written to the API server",
-            status_writes.clone(),
         );
-        let status_failures = Counter::default();
-        registry.register(
+        let status_failures = counter(
+            &mut registry,
             "status_failures",
             "Attempts to write a status that failed and are repeated",
-            status_failures.clone(),
         );
-        let events_written = Counter::default();
-        registry.register(
+        let events_written = counter(
+            &mut registry,
             "events_written",
             "Events written to the API server",
-            events_written.clone(),
         );
-        let events_dropped = Counter::default();
-        registry.register(
+        let events_dropped = counter(
+            &mut registry,
             "events_dropped",
             "Events not written, since there were too many or the API server refused them",
-            events_dropped.clone(),
         );
         let data_planes = gauge(&mut registry, "data_planes", "Data planes connected");
         let data_planes_lagging = gauge(
@@ -317,6 +313,12 @@ impl Serving {
     pub fn compiled(&self, took: Duration) {
         self.compile_seconds.observe(took.as_secs_f64());
     }
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
