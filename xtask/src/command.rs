@@ -9,6 +9,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace::Workspace;
 
+/// Begin the variables that cargo sets for one package.
+const OF_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
 /// A cargo of the same toolchain, in the workspace's root.
 pub(crate) fn cargo(workspace: &Workspace) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -16,6 +19,16 @@ pub(crate) fn cargo(workspace: &Workspace) -> Command {
     command
         .current_dir(&workspace.root)
         .env("CARGO_TARGET_DIR", &workspace.target);
+    // What cargo says of this package to the program that it runs: build scripts that look at
+    // it would run again each time that a shell's cargo follows this one.
+    for (name, _) in std::env::vars_os() {
+        let is_of_package = OF_PACKAGE
+            .iter()
+            .any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()));
+        if is_of_package {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
