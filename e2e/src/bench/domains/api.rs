@@ -154,11 +154,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Stops it; from each write's answer to its event, zero where the event came first.
-    pub(super) fn finish(self, writes: &[Answered]) -> Vec<Duration> {
+    /// Stops it; from each write's answer to its event, zero where the event came first, and
+    /// nothing where none came.
+    pub(super) fn finish(self, writes: &[Answered]) -> Vec<Option<Duration>> {
         self.task.abort();
         let seen = self.seen.lock();
-        let times = writes.iter().filter_map(|write| {
+        let times = writes.iter().map(|write| {
             let heard = seen.get(&write.state)?;
             Some(heard.saturating_duration_since(write.at))
         });

@@ -2,7 +2,7 @@
 //! routes created, routes changed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -13,6 +13,9 @@ use super::api::Answered;
 use super::caller::{Callers, Question};
 use super::tenants::{MODELS, Posted};
 use super::world::World;
+
+/// Slow ones of a round that are told of.
+const SLOWEST: usize = 4;
 
 /// Times of one round.
 #[derive(Debug, Default)]
@@ -82,6 +85,7 @@ async fn steady(world: &World, writes: Vec<(Write, Question)>, rate: f64) -> Res
         .watch("/apis/turnpike.dev/v1alpha1/airoutes")
         .await?;
     let callers = Arc::new(Callers::new(world.data_planes[0].gateway().address()));
+    let begun = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut running = JoinSet::new();
@@ -101,14 +105,33 @@ async fn steady(world: &World, writes: Vec<(Write, Question)>, rate: f64) -> Res
         });
     }
     let mut answers: Vec<Answered> = Vec::new();
-    let mut round = Round::default();
+    let mut in_force = Vec::new();
     while let Some(sample) = running.join_next().await {
         let (answered, time) = sample.context("a sample")??;
         answers.push(answered);
-        round.in_force.push(time);
+        in_force.push(time);
     }
     // The last events of the watch may come after the last answer.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    round.watch = watch.finish(&answers);
-    Ok(round)
+    let watched = watch.finish(&answers);
+    tell_slowest(world.size, begun, &answers, &in_force, &watched);
+    let watch = watched.into_iter().flatten().collect();
+    Ok(Round { in_force, watch })
+}
+
+/// Says of the slowest of a round when they were, and how much of each was the API server's.
+fn tell_slowest(
+    size: usize,
+    begun: Instant,
+    answers: &[Answered],
+    in_force: &[Duration],
+    watched: &[Option<Duration>],
+) {
+    let mut slowest: Vec<usize> = (0..in_force.len()).collect();
+    slowest.sort_by_key(|&at| std::cmp::Reverse(in_force[at]));
+    for &at in slowest.iter().take(SLOWEST) {
+        let (time, own) = (in_force[at], watched[at].unwrap_or_default());
+        let since = answers[at].at - begun;
+        eprintln!("{size} tenants: {time:.1?}, the API server's own {own:.1?}, {since:.1?} in");
+    }
 }
