@@ -54,7 +54,8 @@ pub struct Flags {
     )]
     pub admin: SocketAddr,
 
-    /// The Redis that all data planes count in; without one, each counts for itself
+    /// The Redis that all data planes count in: redis://HOST, or redis+sentinel://HOST,HOST/PRIMARY
+    /// (rediss… for TLS); without one, each counts for itself
     #[arg(long, env = "TURNPIKE_REDIS", value_name = "URL")]
     pub redis: Option<String>,
 

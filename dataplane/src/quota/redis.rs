@@ -12,13 +12,16 @@
 
 mod connection;
 mod keys;
+mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Client, Script, ScriptInvocation};
+use redis::{Script, ScriptInvocation};
 
 use self::connection::Connection;
+pub use self::server::InvalidRedisUrl;
+use self::server::Server;
 use super::charge::{Admission, Charge, Entry, Reserve, Settlement};
 use super::counters::QuotaCounters;
 use super::judge::{self, Obstacle};
@@ -35,7 +38,8 @@ const MAX_EXACT: u64 = (1 << 53) - 1;
 /// Where Redis is and how patient calls are.
 #[derive(Clone)]
 pub struct RedisSettings {
-    /// `redis://[user:password@]host[:port][/db]` or `rediss://…`; never logged.
+    /// `redis://[user:password@]host[:port][/db]`, `rediss://…`, or with Sentinels
+    /// `redis+sentinel://[user:password@]host[:port],…/primary[/db]`; never logged.
     pub url: String,
     pub call_timeout: Duration,
 }
@@ -50,11 +54,6 @@ impl RedisSettings {
     }
 }
 
-/// The URL cannot be used. Does not repeat it: it may hold a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a Redis URL: write redis://[user:password@]host[:port][/db], or rediss:// for TLS")]
-pub struct InvalidRedisUrl;
-
 /// Keeps quotas in Redis, shared by all data planes.
 pub struct RedisStore {
     connection: Connection,
@@ -68,8 +67,8 @@ impl RedisStore {
         settings: &RedisSettings,
         counters: Arc<QuotaCounters>,
     ) -> Result<Self, InvalidRedisUrl> {
-        let client = Client::open(settings.url.as_str()).map_err(|_| InvalidRedisUrl)?;
-        let connection = Connection::open(client, settings.call_timeout, counters)
+        let server = Server::parse(&settings.url)?;
+        let connection = Connection::open(server, settings.call_timeout, counters)
             .map_err(|_| InvalidRedisUrl)?;
         Ok(Self {
             connection,

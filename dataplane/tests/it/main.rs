@@ -6,6 +6,7 @@
 )]
 
 mod quota_redis;
+mod quota_sentinel;
 mod quota_server;
 mod request_answers;
 mod request_anthropic;

@@ -46,11 +46,44 @@ impl RedisServer {
 
     /// Starts the process on the same port with the data that the last one left.
     pub(crate) async fn resume_process(&mut self) {
+        self.spawn(&[
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--save",
+            "",
+        ])
+        .await;
+    }
+
+    /// Starts a Sentinel that follows one primary, alone decides, and does so quickly.
+    pub(crate) async fn start_sentinel(primary: &str, server: &Self) -> Self {
+        let mut sentinel = Self::prepare();
+        let file = sentinel.folder.path().join("sentinel.conf");
+        let port = server.port;
+        let settings = format!(
+            "sentinel monitor {primary} 127.0.0.1 {port} 1\n\
+             sentinel down-after-milliseconds {primary} 500\n\
+             sentinel failover-timeout {primary} 2000\n"
+        );
+        std::fs::write(&file, settings).expect("its settings");
+        let file = file.display().to_string();
+        sentinel.spawn(&[&file, "--sentinel"]).await;
+        sentinel
+    }
+
+    /// `host port`, as Redis' own commands take it.
+    pub(crate) fn place(&self) -> [String; 2] {
+        ["127.0.0.1".to_owned(), self.port.to_string()]
+    }
+
+    async fn spawn(&mut self, arguments: &[&str]) {
         let log = File::create(self.folder.path().join("log")).expect("a log file");
         let child = Command::new(&self.program)
+            .args(arguments)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--appendonly", "yes", "--appendfsync", "always"])
-            .args(["--save", "", "--dir"])
+            .arg("--dir")
             .arg(self.folder.path())
             .stdout(Stdio::from(log))
             .stderr(Stdio::null())

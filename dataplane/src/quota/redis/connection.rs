@@ -2,19 +2,21 @@
 //! connection when the old one stays silent. Knows no quota.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{
     Client, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind,
 };
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::super::breaker::{Breaker, THRESHOLD};
 use super::super::counters::QuotaCounters;
 use super::super::store::StoreError;
+use super::server::{Primary, Server};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Commands waiting to be written; callers beyond it wait, within their call's timeout.
@@ -24,18 +26,26 @@ const RENEW_EVERY: u32 = 4;
 
 /// Calls scripts, or says quickly that it cannot.
 pub(super) struct Connection {
-    client: Client,
-    config: ConnectionManagerConfig,
-    manager: Mutex<ConnectionManager>,
+    line: Arc<Line>,
     call_timeout: Duration,
     breaker: Breaker,
     counters: Arc<QuotaCounters>,
 }
 
+/// The way to the server, as far as it is known.
+struct Line {
+    server: Server,
+    config: ConnectionManagerConfig,
+    /// `None`: Sentinels have not named a primary yet.
+    manager: watch::Sender<Option<ConnectionManager>>,
+    /// Whether Sentinels are being asked.
+    is_searching: AtomicBool,
+}
+
 impl Connection {
     /// Prepares a connection; the first call makes it. Call it inside a Tokio runtime.
     pub(super) fn open(
-        client: Client,
+        server: Server,
         call_timeout: Duration,
         counters: Arc<QuotaCounters>,
     ) -> RedisResult<Self> {
@@ -46,11 +56,15 @@ impl Connection {
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(call_timeout))
             .set_pipeline_buffer_size(PIPELINE);
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())?;
-        Ok(Self {
-            client,
+        let line = Arc::new(Line {
+            server,
             config,
-            manager: Mutex::new(manager),
+            manager: watch::Sender::new(None),
+            is_searching: AtomicBool::new(false),
+        });
+        line.renew()?;
+        Ok(Self {
+            line,
             call_timeout,
             breaker: Breaker::default(),
             counters,
@@ -65,10 +79,8 @@ impl Connection {
         if !self.breaker.try_pass(Instant::now()) {
             return Err(StoreError::Unavailable("it failed just now".to_owned()));
         }
-        let mut connection = self.manager.lock().clone();
-        let reply = timeout(self.call_timeout, invocation.invoke_async(&mut connection)).await;
-        let result = match reply {
-            Ok(reply) => reply.map_err(|error| classify(&error)),
+        let result = match timeout(self.call_timeout, self.line.invoke(invocation)).await {
+            Ok(reply) => reply,
             Err(_) => Err(StoreError::Timeout),
         };
         match &result {
@@ -92,18 +104,61 @@ impl Connection {
             QuotaCounters::set(&self.counters.breaker_open, 1);
         }
         if failures >= THRESHOLD && (failures - THRESHOLD).is_multiple_of(RENEW_EVERY) {
-            self.renew_connection();
+            // What cannot be made anew stays as it is.
+            let _ = self.line.renew();
         }
+    }
+}
+
+impl Line {
+    async fn invoke<T: FromRedisValue>(
+        &self,
+        invocation: &ScriptInvocation<'_>,
+    ) -> Result<T, StoreError> {
+        let known = self.manager.borrow().clone();
+        let mut manager = match known {
+            Some(manager) => manager,
+            None => self.first().await?,
+        };
+        let reply = invocation.invoke_async(&mut manager).await;
+        reply.map_err(|error| classify(&error))
+    }
+
+    /// Waits until the Sentinels have named a primary.
+    async fn first(&self) -> Result<ConnectionManager, StoreError> {
+        let mut managers = self.manager.subscribe();
+        let named = managers.wait_for(Option::is_some).await;
+        let manager = named.ok().and_then(|named| named.clone());
+        manager.ok_or_else(|| StoreError::Unavailable("no primary is known".to_owned()))
     }
 
     /// Starts over with a new connection: the old one may lead to a machine that is gone without a
     /// word, or to a primary that became a replica, and the client notices neither.
-    fn renew_connection(&self) {
-        let fresh =
-            ConnectionManager::new_lazy_with_config(self.client.clone(), self.config.clone());
-        if let Ok(fresh) = fresh {
-            *self.manager.lock() = fresh;
+    fn renew(self: &Arc<Self>) -> RedisResult<()> {
+        match &self.server {
+            Server::Fixed(client) => self.connect((**client).clone()),
+            Server::Named(primary) => {
+                if !self.is_searching.swap(true, Ordering::AcqRel) {
+                    tokio::spawn(self.clone().search(primary.clone()));
+                }
+                Ok(())
+            }
         }
+    }
+
+    async fn search(self: Arc<Self>, primary: Primary) {
+        let found = primary.find().await;
+        if let Err(error) = found.and_then(|client| self.connect(client)) {
+            warn!(%error, "Sentinels name no primary for quotas");
+        }
+        self.is_searching.store(false, Ordering::Release);
+    }
+
+    /// The first call makes the connection.
+    fn connect(&self, client: Client) -> RedisResult<()> {
+        let manager = ConnectionManager::new_lazy_with_config(client, self.config.clone())?;
+        self.manager.send_replace(Some(manager));
+        Ok(())
     }
 }
 
