@@ -21,6 +21,7 @@ mod fault_wipe;
 mod harness;
 mod pods_chart;
 mod pods_load;
+mod pods_upgrade;
 mod provider_addresses;
 mod quota_parallel;
 mod quota_redis;

@@ -13,12 +13,12 @@ use turnpike_e2e::{Call, Gateway, Process, Program, eventually, places, python, 
 use crate::chart_render::chart;
 use crate::pods_load::{self, Load, Target};
 
-const SYSTEM: &str = "turnpike-system";
-const TENANT: &str = "tenant-a";
-const KEY: &str = "tk-load-4f1d0c62b7a94e15";
+pub(crate) const SYSTEM: &str = "turnpike-system";
+pub(crate) const TENANT: &str = "tenant-a";
+pub(crate) const KEY: &str = "tk-load-4f1d0c62b7a94e15";
 
 /// What differs from the chart's own values: images of this machine, and short times.
-const VALUES: &str = r#"
+pub(crate) const VALUES: &str = r#"
 image: {repository: localhost/turnpike, tag: e2e-1}
 hostnamePolicy: ["{namespace}.maas.test"]
 redis: {embedded: true, image: {repository: localhost/redis, tag: e2e}}
@@ -61,6 +61,11 @@ async fn install(pods: &PodCluster, values: &str) -> Result<()> {
     ];
     let notes = pods.cluster.helm(&arguments, values).await?;
     ensure!(notes.contains("examples/quickstart"), "{notes}");
+    await_ready(pods).await
+}
+
+/// Waits until all pods of [`VALUES`] are ready, and no others are left.
+pub(crate) async fn await_ready(pods: &PodCluster) -> Result<()> {
     for (component, count) in [("controller", 2), ("dataplane", 2), ("redis", 1)] {
         pods.await_pods(SYSTEM, component, count).await?;
     }
@@ -121,7 +126,7 @@ async fn quickstart(pods: &PodCluster) -> Result<()> {
 }
 
 /// A tenant whose requests nothing limits.
-async fn tenant(pods: &PodCluster) -> Result<Target> {
+pub(crate) async fn tenant(pods: &PodCluster) -> Result<Target> {
     let host = format!("{TENANT}.maas.test");
     pods.cluster
         .kubectl(&["create", "namespace", TENANT])

@@ -1,0 +1,162 @@
+//! Five hundred tenants, a thousand objects, carried from the previous chart to this one under load,
+//! then deleted with their namespace.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use turnpike_e2e::pods::{PodCluster, tell};
+use turnpike_e2e::scene::await_answer;
+use turnpike_e2e::{Call, Gateway, eventually, places, resources};
+
+use crate::chart_render::chart;
+use crate::pods_chart::{KEY, SYSTEM, TENANT, VALUES, await_ready, tenant};
+use crate::pods_load::{Load, Target};
+
+const CROWD: &str = "crowd";
+const TENANTS: usize = 500;
+/// Of how many tenants one is asked before and after the upgrade.
+const ASKED: usize = 10;
+
+#[test]
+fn the_previous_chart_becomes_this_one_with_a_thousand_objects() -> Result<()> {
+    PodCluster::run(async |pods| {
+        install(pods).await?;
+        let target = tenant(pods).await?;
+        let gateway = Gateway::at(target.gateway);
+        crowd(pods).await?;
+        await_crowd(pods).await?;
+        ask(&gateway).await?;
+        let before = generations(pods).await?;
+        upgrade(pods, &target).await?;
+        await_crowd(pods).await?;
+        ask(&gateway).await?;
+        ensure!(generations(pods).await? == before, "a spec was written");
+        delete_namespace(pods, &gateway).await
+    })
+}
+
+/// The one chart that the folder of the previous version holds.
+fn previous_chart() -> Result<String> {
+    let folder = places::root()?.join("e2e/previous");
+    let entries = std::fs::read_dir(&folder)?;
+    let files: Vec<_> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    let mut charts = files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|ending| ending == "tgz"));
+    let chart = charts.next().context("no previous chart")?;
+    ensure!(
+        charts.next().is_none(),
+        "more than one in {}",
+        folder.display()
+    );
+    Ok(chart.display().to_string())
+}
+
+async fn install(pods: &PodCluster) -> Result<()> {
+    let chart = previous_chart()?;
+    let release = ["install", "turnpike", &chart, "--namespace", SYSTEM];
+    let arguments = [&release[..], &["--create-namespace", "--values=-"]].concat();
+    pods.cluster.helm(&arguments, VALUES).await?;
+    await_ready(pods).await
+}
+
+/// Under load; values are kept as they were.
+async fn upgrade(pods: &PodCluster, target: &Target) -> Result<()> {
+    let chart = chart()?;
+    Load::during(target, "upgrade from the previous chart", async |_| {
+        let release = ["upgrade", "turnpike", &chart, "--namespace", SYSTEM];
+        let how = [
+            "--reset-then-reuse-values",
+            "--set=image.tag=e2e-2",
+            "--wait",
+            "--timeout=120s",
+        ];
+        pods.cluster
+            .helm(&[&release[..], &how].concat(), "")
+            .await?;
+        await_ready(pods).await
+    })
+    .await
+}
+
+fn host(tenant: usize) -> String {
+    format!("t-{tenant}.{CROWD}.maas.test")
+}
+
+fn key(tenant: usize) -> String {
+    format!("tk-crowd-{tenant:04}-8c1f5be0d7a24693")
+}
+
+/// A group for each tenant in one namespace: a route and a consumer each.
+async fn crowd(pods: &PodCluster) -> Result<()> {
+    let kubectl = async |arguments: &[&str]| pods.cluster.kubectl(arguments).await;
+    kubectl(&["create", "namespace", CROWD]).await?;
+    let allowed = format!("turnpike.dev/allowed-hostnames=*.{CROWD}.maas.test");
+    kubectl(&["annotate", "namespace", CROWD, &allowed]).await?;
+    let objects = (0..TENANTS).map(|tenant| {
+        let name = format!("t-{tenant}");
+        resources::consumer(&name, &name, &key(tenant))
+            + &resources::route(&name, &host(tenant), "echo")
+    });
+    let yaml = resources::echo_provider("echo") + &objects.collect::<String>();
+    let create = ["--namespace", CROWD, "create", "-f", "-"];
+    pods.cluster.kubectl_with_input(&create, &yaml).await?;
+    Ok(())
+}
+
+async fn await_crowd(pods: &PodCluster) -> Result<()> {
+    let wait = [
+        "--namespace",
+        CROWD,
+        "wait",
+        "--for=condition=Ready",
+        "airoutes,consumers",
+        "--all",
+        "--timeout=60s",
+    ];
+    pods.cluster.kubectl(&wait).await.map(drop)
+}
+
+async fn ask(gateway: &Gateway) -> Result<()> {
+    for tenant in (0..TENANTS).step_by(ASKED) {
+        let (host, key) = (host(tenant), key(tenant));
+        let answer = gateway.send(Call::say(&host, "echo", "hello").key(&key));
+        answer.await?.expect_ok()?;
+    }
+    Ok(())
+}
+
+/// Of all routes and consumers, in the order of their names.
+async fn generations(pods: &PodCluster) -> Result<Vec<i64>> {
+    let get = ["--namespace", CROWD, "get", "airoutes,consumers"];
+    let json = pods
+        .cluster
+        .kubectl(&[&get[..], &["--output=json"]].concat());
+    let list: Value = serde_json::from_str(&json.await?)?;
+    let items = list["items"].as_array().context("no items")?;
+    let generations = items.iter().map(|item| {
+        let generation = item["metadata"]["generation"].as_i64();
+        generation.context("no generation")
+    });
+    let generations: Vec<i64> = generations.collect::<Result<_>>()?;
+    ensure!(generations.len() == 2 * TENANTS, "{}", generations.len());
+    Ok(generations)
+}
+
+/// Nothing holds it up, and nobody is served any more.
+async fn delete_namespace(pods: &PodCluster, gateway: &Gateway) -> Result<()> {
+    let delete = ["delete", "namespace", CROWD, "--timeout=120s"];
+    pods.cluster.kubectl(&delete).await?;
+    tell(&format!("namespace of {TENANTS} tenants deleted"));
+    for tenant in (0..TENANTS).step_by(ASKED) {
+        let (host, key) = (host(tenant), key(tenant));
+        eventually(&format!("{host} is gone"), async || {
+            let answer = gateway.send(Call::say(&host, "echo", "hello").key(&key));
+            answer.await?.expect_error(404, "unknown_host")
+        })
+        .await?;
+    }
+    let target = format!("{TENANT}.maas.test");
+    await_answer(gateway, Call::say(&target, "echo", "hello").key(KEY)).await
+}
