@@ -59,7 +59,12 @@ pub fn findings(index: &Index, object: &ObjectKey) -> Option<Findings> {
         Kind::AIRoute => domain::hostnames(index, &object.name),
         _ => Vec::new(),
     };
+    let halted = match object.kind {
+        Kind::AIProvider => provider::halted(index, &object.name),
+        _ => None,
+    };
     Some(Findings {
+        halted,
         hostnames,
         counts: counts(index, object),
         ..Findings::new(&issues, names)

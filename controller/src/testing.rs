@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
-use turnpike_crds::ai_provider::{ProviderCredential, ProviderGrant, ProviderModel, Vendor};
+use turnpike_crds::ai_provider::{
+    ProviderCredential, ProviderGrant, ProviderModel, ProviderState, Vendor,
+};
 use turnpike_crds::ai_route::{
     Allow, Authentication, AuthenticationMode, BackendRef, RouteMatch, RouteRule, RouteState,
     TemplateGrant, TemplateRef,
@@ -136,6 +138,7 @@ pub(crate) fn provider(namespace: &str, name: &str) -> Builder<AIProvider> {
             models: Vec::new(),
             timeouts: Default::default(),
             grants: Vec::new(),
+            state: ProviderState::Active,
         },
         status: None,
     })
@@ -144,6 +147,11 @@ pub(crate) fn provider(namespace: &str, name: &str) -> Builder<AIProvider> {
 impl Builder<AIProvider> {
     pub(crate) fn url(mut self, url: &str) -> Self {
         self.0.spec.url = Some(url.into());
+        self
+    }
+
+    pub(crate) fn state(mut self, state: ProviderState) -> Self {
+        self.0.spec.state = state;
         self
     }
 

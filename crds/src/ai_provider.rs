@@ -23,6 +23,7 @@ use crate::status::{Status, conditions_of_object};
     namespaced,
     status = "AIProviderStatus",
     printcolumn = r#"{"name": "Vendor", "type": "string", "jsonPath": ".spec.vendor"}"#,
+    printcolumn = r#"{"name": "State", "type": "string", "jsonPath": ".spec.state"}"#,
     printcolumn = r#"{"name": "Ready", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name": "Routes", "type": "integer", "jsonPath": ".status.routes"}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
@@ -67,6 +68,22 @@ pub struct AIProviderSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64))]
     pub grants: Vec<ProviderGrant>,
+    /// Whether requests are sent to it. `Drain`: no new ones, and those under way go on; `Blocked`:
+    /// those under way end at once as well. Rules choose among their other backends meanwhile.
+    #[serde(default)]
+    pub state: ProviderState,
+}
+
+/// Whether requests are sent to a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProviderState {
+    /// They are.
+    #[default]
+    Active,
+    /// New ones are not; those under way go on to their end.
+    Drain,
+    /// New ones are not, and those under way end at once with an error.
+    Blocked,
 }
 
 /// Lets routes of other namespaces send requests to the provider.

@@ -60,6 +60,7 @@ impl Snapshot {
     pub fn features(&self) -> Vec<String> {
         match self {
             Snapshot::Provider(Provider::Upstream(upstream)) => vec![upstream.kind.feature()],
+            Snapshot::Provider(Provider::Halted(_)) => vec![HALT.to_owned()],
             Snapshot::Domain(domain) => domain_features(domain),
             Snapshot::Rules(rules) => grants_feature(&rules.rules).into_iter().collect(),
             _ => Vec::new(),
@@ -81,6 +82,8 @@ impl ProviderKind {
 pub const TEMPLATES: &str = "templates";
 /// Of a data plane that refuses the requests of suspended routes.
 pub const SUSPENSION: &str = "suspension";
+/// Of a data plane that sends nothing to halted providers, and ends what blocked ones answer.
+pub const HALT: &str = "provider-halt";
 /// Of a data plane that heeds what a backend may not be asked for.
 pub const GRANTS: &str = "grants";
 

@@ -20,7 +20,7 @@ pub mod version;
 
 mod content;
 
-pub use content::{GRANTS, SUSPENSION, Snapshot, TEMPLATES};
+pub use content::{GRANTS, HALT, SUSPENSION, Snapshot, TEMPLATES};
 pub use name::Name;
 pub use version::Version;
 

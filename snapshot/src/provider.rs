@@ -8,6 +8,8 @@ use std::time::Duration;
 pub enum Provider {
     /// It can be used.
     Upstream(Upstream),
+    /// It shall not: requests choose another backend, or are answered 503.
+    Halted(Halted),
     /// It cannot: requests that choose it are answered 503 with this reason.
     Faulty {
         /// In words for whoever wrote the resource; never a secret.
@@ -28,6 +30,25 @@ pub struct Upstream {
     pub models: Vec<Model>,
     /// How long each part of an attempt may take.
     pub timeouts: Timeouts,
+}
+
+/// A provider that no new request is sent to, as somebody decided. What is needed to send is not
+/// told: neither its address nor its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halted {
+    /// What becomes of the requests under way.
+    pub halt: Halt,
+    /// What it would offer, so that a model it does not have is still told apart; empty: every model.
+    pub models: Vec<Model>,
+}
+
+/// What becomes of the requests that a halted provider is answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// They go on to their end.
+    Drain,
+    /// They end at once.
+    Blocked,
 }
 
 /// What a provider speaks.

@@ -562,8 +562,11 @@ fn out(backend: &BackendView, offer: Offer) -> Option<String> {
             backend.models
         )),
         Offer::NotOffered => Some("its provider does not offer the model".into()),
-        Offer::Model | Offer::Faulty if backend.weight == 0 => Some("its weight is 0".into()),
-        Offer::Model | Offer::Faulty => None,
+        Offer::Model | Offer::Faulty | Offer::Halted(_) if backend.weight == 0 => {
+            Some("its weight is 0".into())
+        }
+        // What is wrong says whoever would ask it.
+        Offer::Model | Offer::Faulty | Offer::Halted(_) => None,
     }
 }
 

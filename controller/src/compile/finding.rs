@@ -28,6 +28,8 @@ pub enum Subject {
 pub struct Findings {
     pub accepted: Finding,
     pub resolved_refs: Finding,
+    /// Why it is out of use although nothing is wrong with it: somebody wants it so.
+    pub halted: Option<Finding>,
     /// The snapshots that the object is part of.
     pub names: Vec<Name>,
     /// Of a route, in its own order.
@@ -84,6 +86,7 @@ impl Findings {
         Self {
             accepted: Finding::of(Subject::Accepted, issues),
             resolved_refs: Finding::of(Subject::ResolvedRefs, issues),
+            halted: None,
             names,
             hostnames: Vec::new(),
             counts: Counts::default(),

@@ -2,15 +2,18 @@
 //!
 //! Keys that cannot be had are left out while one is left; without any the
 //! provider is faulty, and so it is when its URL is none or what it says of its
-//! models is no glob.
+//! models is no glob. One that is drained or blocked is that before all, whatever
+//! else is wrong with it, and its keys stay here.
 
 use hyper::Uri;
 use turnpike_crds::AIProviderSpec;
-use turnpike_crds::ai_provider::ProviderCredential;
+use turnpike_crds::ai_provider::{ProviderCredential, ProviderModel, ProviderState};
 use turnpike_snapshot::name::ObjectName;
-use turnpike_snapshot::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
+use turnpike_snapshot::provider::{
+    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
+};
 
-use crate::compile::finding::{Issue, Subject, joined};
+use crate::compile::finding::{Finding, Issue, Subject, joined};
 use crate::compile::reference::{glob_issue, glob_issues, secret_issue};
 use crate::glob;
 use crate::index::Index;
@@ -18,6 +21,14 @@ use crate::index::secrets::SecretFault;
 
 pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Provider> {
     let spec = &index.providers.get(name)?.spec;
+    if let Some(halt) = halt(spec.state) {
+        let models = spec.models.iter();
+        let models = models.filter(|model| glob::fault(&model.name).is_none());
+        return Some(Provider::Halted(Halted {
+            halt,
+            models: models.map(model).collect(),
+        }));
+    }
     let (keys, key_issues) = keys(index, name, spec);
     let spec_issues = spec_issues(spec);
     if !spec_issues.is_empty() {
@@ -34,7 +45,7 @@ pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Provider> {
         kind,
         url: spec.url.clone(),
         keys,
-        models: models(spec),
+        models: spec.models.iter().map(model).collect(),
         timeouts: Timeouts {
             connect: spec.timeouts.connect.0,
             first_token: spec.timeouts.first_token.0,
@@ -52,6 +63,26 @@ pub(crate) fn issues(index: &Index, name: &ObjectName) -> Option<Vec<Issue>> {
     Some(issues)
 }
 
+/// Says that somebody took the provider out of use; `None`: nobody did.
+pub(crate) fn halted(index: &Index, name: &ObjectName) -> Option<Finding> {
+    let halt = halt(index.providers.get(name)?.spec.state)?;
+    let (reason, message) = match halt {
+        Halt::Drain => (
+            "Draining",
+            "spec.state is Drain: no new requests are sent to it; those under way go on",
+        ),
+        Halt::Blocked => (
+            "Blocked",
+            "spec.state is Blocked: no requests are sent to it, and those under way were ended",
+        ),
+    };
+    Some(Finding {
+        is_true: false,
+        reason,
+        message: message.to_owned(),
+    })
+}
+
 fn faulty(name: &ObjectName, issues: &[Issue]) -> Provider {
     let issues: Vec<&Issue> = issues.iter().collect();
     let reason = format!("AIProvider {name}: {}", joined(&issues));
@@ -66,14 +97,19 @@ fn kind(spec: &AIProviderSpec) -> Option<ProviderKind> {
         .or(protocol.map(ProviderKind::Protocol))
 }
 
-fn models(spec: &AIProviderSpec) -> Vec<Model> {
-    let models = spec.models.iter();
-    models
-        .map(|model| Model {
-            name: model.name.clone(),
-            upstream_model: model.upstream_model.clone(),
-        })
-        .collect()
+fn model(model: &ProviderModel) -> Model {
+    Model {
+        name: model.name.clone(),
+        upstream_model: model.upstream_model.clone(),
+    }
+}
+
+fn halt(state: ProviderState) -> Option<Halt> {
+    match state {
+        ProviderState::Active => None,
+        ProviderState::Drain => Some(Halt::Drain),
+        ProviderState::Blocked => Some(Halt::Blocked),
+    }
 }
 
 /// What is wrong with the resource itself, besides what the schema refuses.

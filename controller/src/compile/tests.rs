@@ -4,12 +4,15 @@ mod status;
 
 use std::time::Duration;
 
+use turnpike_crds::ai_provider::ProviderState;
 use turnpike_snapshot::consumer::Consumer;
 use turnpike_snapshot::credential::Credential;
 use turnpike_snapshot::domain::{
     Authentication, Backend, Domain, Grant, Match, Route, Rule, Template,
 };
-use turnpike_snapshot::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
+use turnpike_snapshot::provider::{
+    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
+};
 use turnpike_snapshot::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
 use turnpike_snapshot::tenant::{Fleet, FleetQuota, Tenant};
 use turnpike_snapshot::{Name, Snapshot};
@@ -225,6 +228,7 @@ fn a_missing_provider_stays_in_its_rule_and_is_told() {
                           create it or correct the name"
                     .into(),
             },
+            halted: None,
             names: vec![Name::Domain("x.test".into())],
             hostnames: vec![HostnameFinding::new("x.test", None)],
             counts: Counts::default(),
@@ -408,6 +412,39 @@ fn the_advice_to_label_a_secret_is_for_clusters() {
         ["SecretNotFound spec.credentials[0].secretRef: \
           Secret a/s does not exist; create it or correct the name"]
     );
+}
+
+#[test]
+fn a_halted_provider_tells_its_models_alone_whatever_is_wrong_with_it() {
+    for (state, halt, reason) in [
+        (ProviderState::Drain, Halt::Drain, "Draining"),
+        (ProviderState::Blocked, Halt::Blocked, "Blocked"),
+    ] {
+        let index = index_of([
+            secret("a", "s", &[("k", "a-key")]),
+            provider("a", "p")
+                .state(state)
+                .url("http://p.test:99999")
+                .credential("main", "s", None)
+                .model("good", Some("upstream"))
+                .model("[", None)
+                .event(),
+        ]);
+        let halted = Halted {
+            halt,
+            models: vec![Model {
+                name: "good".into(),
+                upstream_model: Some("upstream".into()),
+            }],
+        };
+        assert_eq!(
+            snapshot(&index, &Name::Provider(name("a", "p"))),
+            Some(Snapshot::Provider(Provider::Halted(halted)))
+        );
+        let found = findings(&index, &ObjectKey::new(Kind::AIProvider, "a", "p")).unwrap();
+        assert_eq!(found.halted.unwrap().reason, reason);
+        assert_eq!(found.accepted.reason, "InvalidUrl");
+    }
 }
 
 #[test]

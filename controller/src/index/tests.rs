@@ -5,6 +5,7 @@ mod order;
 
 use std::collections::BTreeSet;
 
+use turnpike_crds::ai_provider::ProviderState;
 use turnpike_snapshot::Name;
 
 use crate::index::{Index, Touched};
@@ -144,6 +145,14 @@ fn a_provider_touches_no_domain_and_its_routes_only_when_it_comes_or_goes() {
     touches(
         index,
         provider("a", "p").model("m", None).generation(2).event(),
+        &["provider/a/p", "AIProvider a/p"],
+    );
+    touches(
+        index,
+        provider("a", "p")
+            .state(ProviderState::Blocked)
+            .generation(3)
+            .event(),
         &["provider/a/p", "AIProvider a/p"],
     );
     touches(

@@ -45,7 +45,7 @@ pub fn status(findings: &Findings, verdict: &Verdict, occasion: Occasion<'_>) ->
         scribe.write(RESOLVED_REFS, Said::from(&findings.resolved_refs)),
         scribe.programmed(&verdict.object),
     ];
-    let ready = scribe.write(READY, ready(&parts));
+    let ready = scribe.write(READY, ready(&parts, findings.halted.as_ref()));
     let is_ours = |condition: &&Condition| {
         [READY, ACCEPTED, RESOLVED_REFS, PROGRAMMED].contains(&&*condition.type_)
     };
@@ -91,13 +91,15 @@ fn hostname(
     }
 }
 
-/// Sums up: true if all are; else what the first false one says, or the first unknown.
-fn ready(parts: &[Condition]) -> Said {
+/// Sums up: true if all are; else what the first false one says, or that the object is halted, or
+/// the first unknown. So "halted" means: everywhere, as far as is known.
+fn ready(parts: &[Condition], halted: Option<&Finding>) -> Said {
     let first = |status: &str| parts.iter().find(|part| part.status == status);
-    let (status, part) = match (first("False"), first("Unknown")) {
-        (Some(part), _) => ("False", part),
-        (None, Some(part)) => ("Unknown", part),
-        (None, None) => return Said::new("True", READY, "every other condition is true"),
+    let (status, part) = match (first("False"), halted, first("Unknown")) {
+        (Some(part), ..) => ("False", part),
+        (None, Some(halted), _) => return Said::from(halted),
+        (None, None, Some(part)) => ("Unknown", part),
+        (None, None, None) => return Said::new("True", READY, "every other condition is true"),
     };
     Said::new(status, part.reason.clone(), part.message.clone())
 }

@@ -50,7 +50,7 @@ pub struct Attempted {
 pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> Result<Attempted> {
     let candidate = choose(order.rule, order.model, &mut rand::rng())?;
     let upstream = candidate.upstream()?;
-    let mut clocks = Clocks::start(upstream.timeouts);
+    let mut clocks = Clocks::start(upstream.timeouts, candidate.blocked.clone());
     let target = Target {
         protocol: upstream.protocol,
         upstream_model: &candidate.upstream_model,

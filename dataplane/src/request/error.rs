@@ -15,6 +15,7 @@ use turnpike_protocol::{ClientProtocol, ErrorBody, ErrorKind, FaultClass, Provid
 
 use crate::access_log::End;
 use crate::metrics::UpstreamFault;
+use crate::store::view::Halt;
 
 /// Tells every answer apart, ours and the provider's.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -96,6 +97,26 @@ impl RequestError {
         let message = format!("the provider of this model cannot be used: {reason}");
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let mut error = Self::new(status, "provider_unavailable", message);
+        error.0.fault = Some(UpstreamFault::Unavailable);
+        error
+    }
+
+    /// The provider is taken out of use by whoever runs it: no new request is sent to it, or, where
+    /// it is blocked, one under way is ended.
+    pub fn provider_halted(halt: Halt) -> Self {
+        let (code, message) = match halt {
+            Halt::Drain => (
+                "provider_draining",
+                "the provider of this model is being drained and takes no new requests; try another \
+                 model, or try again later",
+            ),
+            Halt::Blocked => (
+                "provider_blocked",
+                "the provider of this model is blocked by whoever runs the gateway; try another \
+                 model, or try again later",
+            ),
+        };
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
         error.0.fault = Some(UpstreamFault::Unavailable);
         error
     }

@@ -108,12 +108,9 @@ fn add_names(rule: &RuleView, names: &mut BTreeSet<String>) {
     for backend in &rule.backends {
         names.extend(backend.model.as_deref().map(str::to_owned));
         if let Some(provider) = backend.provider.load()
-            && let Ok(upstream) = &provider.state
+            && let Some(models) = provider.models()
         {
-            let plain = upstream
-                .models
-                .iter()
-                .filter_map(|model| model.name.as_exact());
+            let plain = models.iter().filter_map(|model| model.name.as_exact());
             names.extend(plain.map(str::to_owned));
         }
     }

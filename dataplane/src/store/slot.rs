@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio_util::sync::CancellationToken;
 
 /// One pointer swap changes it for everybody; those who loaded it keep what they have.
 ///
@@ -20,6 +21,23 @@ pub struct Slot<T, R = ()> {
 pub struct ProviderRuntime {
     /// Counts choices among its keys; taken modulo their number.
     pub key_turn: AtomicUsize,
+    /// Cancelled to end the attempts under way; those to come have another.
+    under_way: ArcSwap<CancellationToken>,
+}
+
+impl ProviderRuntime {
+    /// Joins the attempts under way, which end when the token is cancelled.
+    ///
+    /// Called before the provider's form is loaded: whoever then finds it usable misses no block.
+    pub fn attempt(&self) -> CancellationToken {
+        // One of its own, so that attempts that look at theirs do not meet.
+        self.under_way.load().child_token()
+    }
+
+    /// Ends the attempts under way; called once no new one can begin.
+    pub(crate) fn end_attempts(&self) {
+        self.under_way.swap(Arc::default()).cancel();
+    }
 }
 
 impl<T, R: Default> Slot<T, R> {

@@ -11,10 +11,13 @@ pub use domain::{
     AuthenticationView, BackendView, DomainView, GrantView, MatchView, RouteView, RuleView,
     RulesView, TemplateView,
 };
-pub use provider::{BaseUrl, KeyView, ModelView, ProviderView, TimeoutsView, UpstreamView};
+pub use provider::{
+    BaseUrl, HaltedView, KeyView, ModelView, ProviderView, TimeoutsView, Unusable, UpstreamView,
+};
 pub use quota::{FleetQuotaView, FleetView, LimitView, QuotaView, SelectorView, TenantView};
 pub use turnpike_snapshot::consumer::Consumer;
 pub use turnpike_snapshot::domain::PathMatch;
+pub use turnpike_snapshot::provider::Halt;
 pub use turnpike_snapshot::quota::{Amount, CounterPer, OnStoreFailure};
 
 use super::glob::GlobError;

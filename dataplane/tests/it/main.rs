@@ -12,6 +12,7 @@ mod request_answers;
 mod request_anthropic;
 mod request_faults;
 mod request_gateway;
+mod request_halts;
 mod request_hangup;
 mod request_provider;
 mod request_quota_down;

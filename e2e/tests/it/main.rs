@@ -23,6 +23,7 @@ mod pods_chart;
 mod pods_load;
 mod pods_upgrade;
 mod provider_addresses;
+mod provider_state;
 mod quota_parallel;
 mod quota_redis;
 mod replicas_lease;

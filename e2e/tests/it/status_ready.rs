@@ -247,7 +247,10 @@ fn kubectl_shows_what_people_look_for() -> Result<()> {
                 ]
                 .as_slice(),
             ),
-            ("aip", &["NAME", "VENDOR", "READY", "ROUTES", "AGE"]),
+            (
+                "aip",
+                &["NAME", "VENDOR", "STATE", "READY", "ROUTES", "AGE"],
+            ),
             ("aic", &["NAME", "GROUPS", "READY", "AGE"]),
             ("atq", &["NAME", "PER", "READY", "AGE"]),
         ] {

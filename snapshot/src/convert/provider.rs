@@ -6,12 +6,15 @@ use super::{ConvertError, non_empty};
 use crate::proto;
 use crate::proto::provider::State;
 use crate::proto::upstream::Kind;
-use crate::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
+use crate::provider::{
+    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
+};
 
 impl From<&Provider> for proto::Provider {
     fn from(provider: &Provider) -> Self {
         let state = match provider {
             Provider::Upstream(upstream) => State::Upstream(upstream.into()),
+            Provider::Halted(halted) => State::Halted(halted.into()),
             Provider::Faulty { reason } => State::Fault(reason.clone()),
         };
         Self { state: Some(state) }
@@ -28,9 +31,49 @@ impl TryFrom<proto::Provider> for Provider {
                 .ok_or(ConvertError::Missing("provider state"))?
             {
                 State::Upstream(upstream) => Provider::Upstream(upstream.try_into()?),
+                State::Halted(halted) => Provider::Halted(halted.into()),
                 State::Fault(reason) => Provider::Faulty { reason },
             },
         )
+    }
+}
+
+impl From<&Halted> for proto::Halted {
+    fn from(halted: &Halted) -> Self {
+        Self {
+            blocked: halted.halt == Halt::Blocked,
+            models: halted.models.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<proto::Halted> for Halted {
+    fn from(halted: proto::Halted) -> Self {
+        Self {
+            halt: match halted.blocked {
+                true => Halt::Blocked,
+                false => Halt::Drain,
+            },
+            models: halted.models.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<&Model> for proto::Model {
+    fn from(model: &Model) -> Self {
+        Self {
+            name: model.name.clone(),
+            upstream_model: model.upstream_model.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<proto::Model> for Model {
+    fn from(model: proto::Model) -> Self {
+        Self {
+            name: model.name,
+            upstream_model: non_empty(model.upstream_model),
+        }
     }
 }
 
@@ -41,7 +84,6 @@ impl From<&Upstream> for proto::Upstream {
             ProviderKind::Protocol(protocol) => Kind::Protocol(protocol.clone()),
         };
         let keys = upstream.keys.iter();
-        let models = upstream.models.iter();
         Self {
             kind: Some(kind),
             url: upstream.url.clone().unwrap_or_default(),
@@ -51,12 +93,7 @@ impl From<&Upstream> for proto::Upstream {
                     secret: key.secret.clone(),
                 })
                 .collect(),
-            models: models
-                .map(|model| proto::Model {
-                    name: model.name.clone(),
-                    upstream_model: model.upstream_model.clone().unwrap_or_default(),
-                })
-                .collect(),
+            models: upstream.models.iter().map(Into::into).collect(),
             timeouts: Some(upstream.timeouts.into()),
         }
     }
@@ -74,7 +111,6 @@ impl TryFrom<proto::Upstream> for Upstream {
             Kind::Protocol(protocol) => ProviderKind::Protocol(protocol),
         };
         let keys = upstream.keys.into_iter();
-        let models = upstream.models.into_iter();
         Ok(Self {
             kind,
             url: non_empty(upstream.url),
@@ -84,12 +120,7 @@ impl TryFrom<proto::Upstream> for Upstream {
                     secret: key.secret,
                 })
                 .collect(),
-            models: models
-                .map(|model| Model {
-                    name: model.name,
-                    upstream_model: non_empty(model.upstream_model),
-                })
-                .collect(),
+            models: upstream.models.into_iter().map(Into::into).collect(),
             timeouts: upstream
                 .timeouts
                 .ok_or(ConvertError::Missing("timeouts"))?

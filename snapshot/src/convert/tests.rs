@@ -15,7 +15,9 @@ use crate::domain::{
     Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule, Template,
 };
 use crate::name::ObjectName;
-use crate::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
+use crate::provider::{
+    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
+};
 use crate::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
 use crate::rules::Rules;
 use crate::tenant::{Fleet, FleetQuota, Tenant};
@@ -151,10 +153,14 @@ fn provider() -> impl Strategy<Value = Provider> {
         word().prop_map(ProviderKind::Protocol)
     ];
     let key = (word(), word()).prop_map(|(name, secret)| ProviderKey { name, secret });
-    let model = (word(), option::of(word())).prop_map(|(name, upstream_model)| Model {
-        name,
-        upstream_model,
-    });
+    let model = || {
+        (word(), option::of(word())).prop_map(|(name, upstream_model)| Model {
+            name,
+            upstream_model,
+        })
+    };
+    let halt = prop_oneof![Just(Halt::Drain), Just(Halt::Blocked)];
+    let halted = (halt, vec(model(), 0..3)).prop_map(|(halt, models)| Halted { halt, models });
     let timeouts = (duration(), duration(), duration(), duration()).prop_map(
         |(connect, first_token, idle, total)| Timeouts {
             connect,
@@ -167,7 +173,7 @@ fn provider() -> impl Strategy<Value = Provider> {
         kind,
         option::of(word()),
         vec(key, 0..3),
-        vec(model, 0..3),
+        vec(model(), 0..3),
         timeouts,
     )
         .prop_map(|(kind, url, keys, models, timeouts)| Upstream {
@@ -179,6 +185,7 @@ fn provider() -> impl Strategy<Value = Provider> {
         });
     prop_oneof![
         upstream.prop_map(Provider::Upstream),
+        halted.prop_map(Provider::Halted),
         word().prop_map(|reason| Provider::Faulty { reason }),
     ]
 }
@@ -320,6 +327,16 @@ fn the_version_of_a_domain_without_newer_members_stays_what_it_was() {
         Version::of(&domain).to_string(),
         "778e5b4ad466532410e30e255452a1dc"
     );
+}
+
+#[test]
+fn an_old_data_plane_is_not_told_of_a_halted_provider() {
+    let halted = Halted {
+        halt: Halt::Drain,
+        models: Vec::new(),
+    };
+    let halted = Snapshot::Provider(Provider::Halted(halted));
+    assert_eq!(halted.features(), [crate::HALT]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ fn findings(is_accepted: bool) -> Findings {
     Findings {
         accepted: finding(is_accepted),
         resolved_refs: finding(true),
+        halted: None,
         names: Vec::new(),
         hostnames: Vec::new(),
         counts: Counts::default(),
@@ -207,6 +208,12 @@ fn ready_says_what_the_first_false_condition_says_or_the_first_unknown() {
         reason: "Missing",
         message: "gone".into(),
     };
+    let mut halted = findings(true);
+    halted.halted = Some(Finding {
+        is_true: false,
+        reason: "Draining",
+        message: "as wished".into(),
+    });
     let no_data_plane = "no data plane is connected; start one";
     let cases = [
         (
@@ -233,6 +240,16 @@ fn ready_says_what_the_first_false_condition_says_or_the_first_unknown() {
             findings(true),
             Programmed::NoDataPlane,
             say("Unknown", "NoDataPlane", no_data_plane),
+        ),
+        (
+            halted.clone(),
+            Programmed::TooOld("old".into()),
+            say("False", "DataPlaneTooOld", "old"),
+        ),
+        (
+            halted,
+            Programmed::NotLoaded,
+            say("False", "Draining", "as wished"),
         ),
     ];
     for (findings, programmed, expected) in cases {

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 use rand::Rng;
+use tokio_util::sync::CancellationToken;
 
 use crate::request::error::{RequestError, Result};
 use crate::request::matching::model_not_found;
-use crate::store::view::{BackendView, KeyView, ModelView, ProviderView, RuleView, UpstreamView};
+use crate::store::view::{
+    BackendView, Halt, KeyView, ModelView, ProviderView, RuleView, Unusable, UpstreamView,
+};
 use crate::upstream::{balance, keys};
 
 /// A backend chosen, with the provider as it was then.
@@ -17,16 +20,15 @@ pub struct Candidate<'a> {
     pub provider: Arc<ProviderView>,
     /// What the provider is asked for.
     pub upstream_model: Arc<str>,
+    /// Cancelled when the provider is blocked.
+    pub blocked: CancellationToken,
     key: Option<usize>,
 }
 
 impl Candidate<'_> {
     /// The provider, usable.
     pub fn upstream(&self) -> Result<&UpstreamView> {
-        self.provider
-            .state
-            .as_ref()
-            .map_err(|reason| RequestError::provider_unavailable(reason))
+        self.provider.state.as_ref().map_err(RequestError::from)
     }
 
     /// The key whose turn it is.
@@ -38,7 +40,9 @@ impl Candidate<'_> {
 /// Chooses among the rule's backends that offer the model, by weight.
 ///
 /// A faulty provider keeps its share, and answers it with 503: it loses its own traffic and no more.
-/// Errors: 404 where no backend offers the model, 503 where the chosen one cannot be used.
+/// A halted one has none: its share is the others'.
+/// Errors: 404 where no backend offers the model, 503 where the chosen one cannot be used, or where
+/// all that offer the model are halted.
 pub fn choose<'a>(rule: &'a RuleView, model: &str, rng: &mut impl Rng) -> Result<Candidate<'a>> {
     let weights = rule
         .backends
@@ -55,14 +59,12 @@ pub fn candidate<'a>(backend: &'a BackendView, model: &str) -> Result<Candidate<
     if let Some(reason) = &backend.fault {
         return Err(RequestError::provider_unavailable(reason));
     }
+    let blocked = backend.provider.runtime().attempt();
     let provider = backend
         .provider
         .load()
         .ok_or_else(|| RequestError::provider_unavailable("it does not exist"))?;
-    let upstream = provider
-        .state
-        .as_ref()
-        .map_err(|reason| RequestError::provider_unavailable(reason))?;
+    let upstream = provider.state.as_ref().map_err(RequestError::from)?;
     let asked = backend.model.as_deref().unwrap_or(model);
     let upstream_model =
         map_model(&upstream.models, asked).ok_or_else(|| model_not_found(model))?;
@@ -72,6 +74,7 @@ pub fn candidate<'a>(backend: &'a BackendView, model: &str) -> Result<Candidate<
         backend,
         provider,
         upstream_model,
+        blocked,
         key,
     })
 }
@@ -103,6 +106,8 @@ pub enum Offer {
     Model,
     /// Nobody can say.
     Faulty,
+    /// It has it, and its provider is taken out of use.
+    Halted(Halt),
     /// Its provider does not grant it to the route's namespace.
     NotGranted,
     /// Its provider does not have it.
@@ -114,7 +119,7 @@ impl Offer {
     pub fn weight(self, backend: &BackendView) -> u32 {
         match self {
             Offer::Model | Offer::Faulty => backend.weight,
-            Offer::NotGranted | Offer::NotOffered => 0,
+            Offer::Halted(_) | Offer::NotGranted | Offer::NotOffered => 0,
         }
     }
 }
@@ -131,13 +136,14 @@ pub fn offer(backend: &BackendView, model: &str) -> Offer {
     let Some(provider) = backend.provider.load() else {
         return Offer::Faulty;
     };
-    let Ok(upstream) = &provider.state else {
+    let Some(models) = provider.models() else {
         return Offer::Faulty;
     };
-    let is_known = upstream.models.is_empty() || find_model(&upstream.models, asked).is_some();
-    match is_known {
-        true => Offer::Model,
-        false => Offer::NotOffered,
+    let is_known = models.is_empty() || find_model(models, asked).is_some();
+    match &provider.state {
+        _ if !is_known => Offer::NotOffered,
+        Err(Unusable::Halted(halted)) => Offer::Halted(halted.halt),
+        _ => Offer::Model,
     }
 }
 
@@ -166,7 +172,23 @@ fn nobody(rule: &RuleView, model: &str) -> RequestError {
             format!("rule {:?} has no backend with a weight", rule.name),
         );
     }
-    model_not_found(model)
+    let weighty = rule.backends.iter().filter(|backend| backend.weight > 0);
+    let mut halts = weighty.filter_map(|backend| match offer(backend, model) {
+        Offer::Halted(halt) => Some(halt),
+        _ => None,
+    });
+    halts
+        .next()
+        .map_or_else(|| model_not_found(model), RequestError::provider_halted)
+}
+
+impl From<&Unusable> for RequestError {
+    fn from(unusable: &Unusable) -> Self {
+        match unusable {
+            Unusable::Faulty(reason) => Self::provider_unavailable(reason),
+            Unusable::Halted(halted) => Self::provider_halted(halted.halt),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The timeouts of one attempt, each by its name: first token, idle and total.
+//! What ends one attempt before its time: a timeout by its name (first token, idle or total), or a
+//! provider that is blocked.
 //!
 //! (To connect is the pool's, to write is the listener's.) One timer serves
 //! all: it sleeps until the earliest deadline that it knows of and looks again
@@ -10,16 +11,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::request::error::RequestError;
-use crate::store::view::TimeoutsView;
+use crate::store::view::{Halt, TimeoutsView};
 
-/// The timeouts of one attempt.
+/// The timeouts of one attempt, and whether its provider is blocked.
 pub struct Clocks {
     timeouts: TimeoutsView,
     started: Instant,
     phase: Phase,
     timer: Option<Pin<Box<Sleep>>>,
+    blocked: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What is being waited for, and since when.
@@ -29,6 +32,15 @@ enum Phase {
     Untimed,
     FirstToken(Instant),
     Next(Instant),
+}
+
+/// Why an attempt has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// A timeout has passed.
+    Expired(Expired),
+    /// The provider was blocked.
+    Blocked,
 }
 
 /// A timeout that has passed.
@@ -41,13 +53,14 @@ pub struct Expired {
 }
 
 impl Clocks {
-    /// Starts an attempt.
-    pub fn start(timeouts: TimeoutsView) -> Self {
+    /// Starts an attempt, which ends when `blocked` is cancelled.
+    pub fn start(timeouts: TimeoutsView, blocked: CancellationToken) -> Self {
         Self {
             timeouts,
             started: Instant::now(),
             phase: Phase::Untimed,
             timer: None,
+            blocked: Box::pin(blocked.cancelled_owned()),
         }
     }
 
@@ -61,14 +74,25 @@ impl Clocks {
         self.phase = Phase::Next(Instant::now());
     }
 
-    /// Waits for a future, but not past any timeout. Cancel-safe if the future is.
-    pub async fn within<F: Future>(&mut self, future: F) -> Result<F::Output, Expired> {
+    /// Waits for a future, but not past any timeout or block. Cancel-safe if the future is.
+    pub async fn within<F: Future>(&mut self, future: F) -> Result<F::Output, Interruption> {
         let mut future = pin!(future);
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending => self.poll_expired(cx).map(Err),
+        poll_fn(|cx| {
+            if self.poll_blocked(cx).is_ready() {
+                return Poll::Ready(Err(Interruption::Blocked));
+            }
+            match future.as_mut().poll(cx) {
+                Poll::Ready(output) => Poll::Ready(Ok(output)),
+                Poll::Pending => self.poll_expired(cx).map(Interruption::Expired).map(Err),
+            }
         })
         .await
+    }
+
+    /// Ready once the provider is blocked. Asked before a piece is looked for: a provider that
+    /// always has one must end as well.
+    pub fn poll_blocked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.blocked.as_mut().poll(cx)
     }
 
     /// Ready once a timeout has passed.
@@ -114,9 +138,12 @@ fn bound(
     Some((since.checked_add(after)?, Expired { name, after }))
 }
 
-impl From<Expired> for RequestError {
-    fn from(expired: Expired) -> Self {
-        Self::timeout(expired.name, expired.after)
+impl From<Interruption> for RequestError {
+    fn from(interruption: Interruption) -> Self {
+        match interruption {
+            Interruption::Expired(expired) => Self::timeout(expired.name, expired.after),
+            Interruption::Blocked => Self::provider_halted(Halt::Blocked),
+        }
     }
 }
 
@@ -128,18 +155,21 @@ mod tests {
 
     fn seconds(first_token: u64, idle: u64, total: u64) -> Clocks {
         let bound = |seconds| (seconds > 0).then(|| Duration::from_secs(seconds));
-        Clocks::start(TimeoutsView {
+        let timeouts = TimeoutsView {
             connect: None,
             first_token: bound(first_token),
             idle: bound(idle),
             total: bound(total),
-        })
+        };
+        Clocks::start(timeouts, CancellationToken::new())
     }
 
     async fn expires(clocks: &mut Clocks) -> (&'static str, u64) {
         let began = Instant::now();
-        let expired = clocks.within(pending::<()>()).await.unwrap_err();
-        (expired.name, began.elapsed().as_secs())
+        match clocks.within(pending::<()>()).await {
+            Err(Interruption::Expired(expired)) => (expired.name, began.elapsed().as_secs()),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -183,6 +213,21 @@ mod tests {
         );
         clocks.await_next();
         assert_eq!(expires(&mut clocks).await, ("total", 1));
+    }
+
+    #[tokio::test]
+    async fn a_block_ends_what_waits_and_what_never_has_to() {
+        let blocked = CancellationToken::new();
+        let unbounded = seconds(0, 0, 0).timeouts;
+        let mut waiting = Clocks::start(unbounded, blocked.child_token());
+        let mut busy = Clocks::start(unbounded, blocked.child_token());
+        assert_eq!(busy.within(std::future::ready(1)).await, Ok(1));
+        let (waited, ()) = tokio::join!(waiting.within(pending::<()>()), async {
+            blocked.cancel();
+        });
+        assert_eq!(waited, Err(Interruption::Blocked));
+        let ready = busy.within(std::future::ready(2)).await;
+        assert_eq!(ready, Err(Interruption::Blocked));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use turnpike_protocol::{ReplyPlan, ReplyStream, StreamFault};
 
-use super::clocks::{Clocks, Expired};
+use super::clocks::{Clocks, Interruption};
 use super::whole::{bad_answer, cut};
 use crate::access_log::End;
 use crate::request::error::{RequestError, Result};
@@ -82,9 +82,12 @@ impl HeldStream {
         if self.is_over {
             return Poll::Ready(Ok(Pulled::End));
         }
+        if self.clocks.poll_blocked(cx).is_ready() {
+            return Poll::Ready(self.interrupted(Interruption::Blocked));
+        }
         let Poll::Ready(chunk) = self.answer.poll_chunk(cx) else {
-            let expired: Expired = ready!(self.clocks.poll_expired(cx));
-            return Poll::Ready(self.expired(expired));
+            let expired = ready!(self.clocks.poll_expired(cx));
+            return Poll::Ready(self.interrupted(Interruption::Expired(expired)));
         };
         if self.reply.is_committed() {
             self.clocks.await_next();
@@ -99,12 +102,12 @@ impl HeldStream {
         Poll::Ready(outcome.map_err(RequestError::from))
     }
 
-    fn expired(&self, expired: Expired) -> Result<Pulled> {
+    fn interrupted(&self, interruption: Interruption) -> Result<Pulled> {
         // All that the client needs has come; only the connection's end has not.
         if self.reply.is_complete() {
             return Ok(Pulled::End);
         }
-        Err(expired.into())
+        Err(interruption.into())
     }
 
     fn held_bytes(&self) -> usize {

@@ -60,7 +60,12 @@ impl Applying<'_> {
             (Name::Domain(host), Snapshot::Domain(domain)) => self.put_wildcard(host, domain)?,
             (Name::Provider(object), Snapshot::Provider(provider)) => {
                 let view = ProviderView::compile(provider)?;
-                tables.providers.slot(object).store(Some(Arc::new(view)));
+                let is_blocked = view.is_blocked();
+                let slot = tables.providers.slot(object);
+                slot.store(Some(Arc::new(view)));
+                if is_blocked {
+                    slot.runtime().end_attempts();
+                }
             }
             (Name::Rules(object), Snapshot::Rules(rules)) => {
                 let view = RulesView::compile(rules, tables)?;

@@ -10,7 +10,9 @@ use turnpike_snapshot::proto::{
     Upsert, Welcome,
 };
 use turnpike_snapshot::provider::ProviderKind;
-use turnpike_snapshot::{GRANTS, Name, PROTOCOL_VERSION, SUSPENSION, TEMPLATES, Version, convert};
+use turnpike_snapshot::{
+    GRANTS, HALT, Name, PROTOCOL_VERSION, SUSPENSION, TEMPLATES, Version, convert,
+};
 
 use crate::store::apply::{Change, ChangeKind, Refusal};
 use crate::store::book::{Outgoing, Restated};
@@ -40,7 +42,7 @@ pub(super) fn hello(data_plane: &str) -> Hello {
         features: vendors
             .chain(protocols)
             .map(|kind| kind.feature())
-            .chain([TEMPLATES, GRANTS, SUSPENSION].map(str::to_owned))
+            .chain([TEMPLATES, GRANTS, SUSPENSION, HALT].map(str::to_owned))
             .collect(),
         data_plane: data_plane.to_owned(),
     }

@@ -7,7 +7,9 @@ use http::header::AUTHORIZATION;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Uri};
 use turnpike_protocol::vendor::{self, Auth, Preset, Transport, WireProtocol};
-use turnpike_snapshot::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
+use turnpike_snapshot::provider::{
+    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
+};
 
 use super::CompileError;
 use crate::store::glob::Pattern;
@@ -15,8 +17,26 @@ use crate::store::glob::Pattern;
 /// A provider, usable or not.
 #[derive(Debug)]
 pub struct ProviderView {
-    /// `Err`: why it cannot be used, in words for whoever wrote the resource.
-    pub state: Result<UpstreamView, Arc<str>>,
+    /// `Err`: why no new request is sent to it.
+    pub state: Result<UpstreamView, Unusable>,
+}
+
+/// Why no new request is sent to a provider.
+#[derive(Debug)]
+pub enum Unusable {
+    /// It cannot be used, for this reason, in words for whoever wrote the resource.
+    Faulty(Arc<str>),
+    /// It shall not be used.
+    Halted(HaltedView),
+}
+
+/// A provider taken out of use by whoever runs it.
+#[derive(Debug)]
+pub struct HaltedView {
+    /// What becomes of the requests under way.
+    pub halt: Halt,
+    /// What it would offer; empty: every model.
+    pub models: Vec<ModelView>,
 }
 
 /// A usable provider.
@@ -86,9 +106,34 @@ impl ProviderView {
     pub(crate) fn compile(provider: &Provider) -> Result<Self, CompileError> {
         let state = match provider {
             Provider::Upstream(upstream) => Ok(UpstreamView::compile(upstream)?),
-            Provider::Faulty { reason } => Err(reason.as_str().into()),
+            Provider::Halted(halted) => Err(Unusable::Halted(HaltedView::compile(halted)?)),
+            Provider::Faulty { reason } => Err(Unusable::Faulty(reason.as_str().into())),
         };
         Ok(Self { state })
+    }
+
+    /// Whether what it is answering must end.
+    pub(crate) fn is_blocked(&self) -> bool {
+        matches!(&self.state, Err(Unusable::Halted(halted)) if halted.halt == Halt::Blocked)
+    }
+
+    /// The models on offer, were it in use; empty: every model. `None`: nobody can say.
+    pub fn models(&self) -> Option<&[ModelView]> {
+        match &self.state {
+            Ok(upstream) => Some(&upstream.models),
+            Err(Unusable::Halted(halted)) => Some(&halted.models),
+            Err(Unusable::Faulty(_)) => None,
+        }
+    }
+}
+
+impl HaltedView {
+    fn compile(halted: &Halted) -> Result<Self, CompileError> {
+        let models = halted.models.iter().map(ModelView::compile);
+        Ok(Self {
+            halt: halted.halt,
+            models: models.collect::<Result<_, _>>()?,
+        })
     }
 }
 
