@@ -19,7 +19,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use jiff::Timestamp;
-use turnpike_controller::config::PLATFORM_NAMESPACE;
+use turnpike_controller::config::{DEFAULT_CLASS, PLATFORM_NAMESPACE};
 use turnpike_controller::index::hostnames::HostnamePattern;
 
 use self::source::World;
@@ -50,6 +50,15 @@ pub(crate) struct Flags {
         default_value = PLATFORM_NAMESPACE
     )]
     platform_namespace: String,
+
+    /// As given to the controller: AIRoutes of another spec.className are ignored
+    #[arg(
+        long,
+        env = "TURNPIKE_CLASS",
+        value_name = "NAME",
+        default_value = DEFAULT_CLASS
+    )]
+    class: String,
 
     /// Host names that namespaces may claim, as the controller is told. Default: none in a
     /// cluster, * with -f

@@ -14,6 +14,7 @@ use crate::index::hostnames::{HostnamePattern, HostnamePolicy};
 use crate::source::kube::Scope;
 use crate::status::public_url::PublicUrl;
 use crate::trust::AUDIENCE;
+pub use turnpike_crds::DEFAULT_CLASS;
 
 mod protection;
 
@@ -77,6 +78,16 @@ pub struct Flags {
     )]
     pub platform_namespace: String,
 
+    /// Serve the AIRoutes of this spec.className alone; all others belong to other
+    /// installations and are ignored
+    #[arg(
+        long,
+        env = "TURNPIKE_CLASS",
+        value_name = "NAME",
+        default_value = DEFAULT_CLASS
+    )]
+    pub class: String,
+
     /// Read these namespaces and the platform's alone, by rights in each of them; default: all
     #[arg(
         long,
@@ -125,6 +136,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// The namespace whose objects may select other namespaces.
     pub platform_namespace: String,
+    /// Of the routes that are served.
+    pub class: String,
     /// Which hosts namespaces may claim.
     pub hostname_policy: HostnamePolicy,
     /// How clients reach hosts, for status.
@@ -170,6 +183,10 @@ pub enum Mistake {
     NoAddress(String),
     #[error("--namespaces {0:?} is no name of a namespace")]
     NoNamespace(String),
+    #[error(
+        "--class {0:?} is no name; use lower-case letters, digits and dashes, as in spec.className"
+    )]
+    NoClass(String),
     #[error("-f {0} is not a directory")]
     NoDirectory(PathBuf),
     #[error("--kubeconfig {0} is not a file")]
@@ -182,8 +199,11 @@ impl Flags {
         if let Some(advertise) = self.advertise.as_ref().filter(|text| !is_address(text)) {
             return Err(Mistake::NoAddress(advertise.clone()));
         }
-        if let Some(name) = self.namespaces.iter().find(|name| !is_namespace(name)) {
+        if let Some(name) = self.namespaces.iter().find(|name| !is_label(name)) {
             return Err(Mistake::NoNamespace(name.clone()));
+        }
+        if !is_label(&self.class) {
+            return Err(Mistake::NoClass(self.class));
         }
         let scope = scope(self.namespaces, &self.platform_namespace);
         let source = match (self.files, self.kubeconfig) {
@@ -212,6 +232,7 @@ impl Flags {
             advertise: self.advertise,
             admin: self.admin,
             platform_namespace: self.platform_namespace,
+            class: self.class,
             public_url: self.public_url,
             accept_mass_delete: self.accept_mass_delete,
         })
@@ -227,8 +248,8 @@ fn scope(namespaces: Vec<String>, platform_namespace: &str) -> Scope {
     Scope::Namespaces(namespaces.into_iter().chain([platform]).collect())
 }
 
-/// Source: RFC 1123, labels, as Kubernetes names namespaces.
-fn is_namespace(name: &str) -> bool {
+/// Source: RFC 1123, labels, as Kubernetes names namespaces and `className` asks for.
+fn is_label(name: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
     name.len() <= 63
@@ -308,6 +329,14 @@ mod tests {
             let flags = ["turnpike-controller", "-f", ".", of_a_cluster, "x"];
             assert_eq!(Flags::try_parse_from(flags).unwrap_err().exit_code(), 2);
         }
+    }
+
+    #[test]
+    fn a_class_is_a_name() {
+        assert_eq!(config(&[]).unwrap().class, "turnpike");
+        assert_eq!(config(&["--class", "blue"]).unwrap().class, "blue");
+        let mistake = config(&["--class", "Blue"]).unwrap_err();
+        assert_eq!(mistake, Mistake::NoClass("Blue".into()));
     }
 
     #[test]

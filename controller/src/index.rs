@@ -22,7 +22,9 @@ mod routes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use turnpike_crds::{AIProviderSpec, AIRouteSpec, ConsumerSpec, Status, TokenQuotaSpec};
+use turnpike_crds::{
+    AIProviderSpec, AIRouteSpec, ConsumerSpec, DEFAULT_CLASS, Status, TokenQuotaSpec,
+};
 use turnpike_snapshot::Name;
 use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::name::ObjectName;
@@ -44,6 +46,8 @@ pub use crate::index::quotas::Scope;
 pub struct Index {
     fleet_keys: Vec<FleetKey>,
     platform_namespace: String,
+    /// Routes of another are as if they were not there.
+    class: String,
     hostname_policy: HostnamePolicy,
     origin: Origin,
     synced: BTreeSet<Kind>,
@@ -99,11 +103,12 @@ impl Touched {
 impl Index {
     /// Makes an empty index. Credentials are named under every fleet key; only
     /// objects of the platform namespace may select other namespaces. Hosts are
-    /// closed: only annotations give them.
+    /// closed: only annotations give them. Routes of the class `turnpike` count.
     pub fn new(fleet_keys: Vec<FleetKey>, platform_namespace: impl Into<String>) -> Self {
         Self {
             fleet_keys,
             platform_namespace: platform_namespace.into(),
+            class: DEFAULT_CLASS.to_owned(),
             hostname_policy: HostnamePolicy::default(),
             origin: Origin::Cluster,
             synced: BTreeSet::new(),
@@ -126,6 +131,12 @@ impl Index {
     pub fn of_files(mut self) -> Self {
         self.origin = Origin::Files;
         self.with_hostname_policy(HostnamePolicy::open())
+    }
+
+    /// Says of which class the routes are that count; before any object is applied.
+    pub fn with_class(mut self, class: impl Into<String>) -> Self {
+        self.class = class.into();
+        self
     }
 
     /// Says which hosts namespaces may claim; before any object is applied.

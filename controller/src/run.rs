@@ -141,7 +141,9 @@ impl Controller {
                 )
             }
         };
-        let index = index.with_hostname_policy(config.hostname_policy);
+        let index = index
+            .with_class(config.class)
+            .with_hostname_policy(config.hostname_policy);
         if guard.is_none() && !listen.ip().is_loopback() {
             warn!(
                 %listen,

@@ -17,8 +17,8 @@ use turnpike_crds::consumer::{ApiKey, ConsumerState};
 use turnpike_crds::namespaces::{GrantedNamespaces, NamespaceSelector, NamespacesFrom};
 use turnpike_crds::token_quota::Limit;
 use turnpike_crds::{
-    AIProvider, AIProviderSpec, AIRoute, AIRouteSpec, Consumer, ConsumerSpec, TokenQuota,
-    TokenQuotaSpec,
+    AIProvider, AIProviderSpec, AIRoute, AIRouteSpec, Consumer, ConsumerSpec, DEFAULT_CLASS,
+    TokenQuota, TokenQuotaSpec,
 };
 use turnpike_snapshot::credential::{CredentialId, FleetKey, sha256};
 use turnpike_snapshot::name::ObjectName;
@@ -190,6 +190,7 @@ pub(crate) fn route(namespace: &str, name: &str) -> Builder<AIRoute> {
     Builder(AIRoute {
         metadata: meta(namespace, name),
         spec: AIRouteSpec {
+            class_name: DEFAULT_CLASS.into(),
             hostnames: Vec::new(),
             rules_from: None,
             grants: Vec::new(),
@@ -205,6 +206,11 @@ pub(crate) fn route(namespace: &str, name: &str) -> Builder<AIRoute> {
 }
 
 impl Builder<AIRoute> {
+    pub(crate) fn class(mut self, class: &str) -> Self {
+        self.0.spec.class_name = class.into();
+        self
+    }
+
     pub(crate) fn host(mut self, host: &str) -> Self {
         self.0.spec.hostnames.push(host.into());
         self

@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::DEFAULT_CLASS;
 use crate::common::Hostname;
 use crate::namespaces::GrantedNamespaces;
 use crate::status::{HostnameStatus, Status, conditions_of_object, named};
@@ -28,6 +29,7 @@ use crate::status::{HostnameStatus, Status, conditions_of_object, named};
     printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
     printcolumn = r#"{"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status"}"#,
     printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name": "Class", "type": "string", "jsonPath": ".spec.className", "priority": 1}"#,
     printcolumn = r#"{"name": "Resolved", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"ResolvedRefs\")].status", "priority": 1}"#,
     printcolumn = r#"{"name": "Routes", "type": "integer", "jsonPath": ".status.routes", "priority": 1}"#,
     printcolumn = r#"{"name": "Message", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Ready\")].message", "priority": 1}"#
@@ -41,6 +43,15 @@ use crate::status::{HostnameStatus, Status, conditions_of_object, named};
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AIRouteSpec {
+    /// Which installation serves the route: the one whose controller has this `--class`. All others
+    /// ignore it. Cannot be changed.
+    #[serde(default = "AIRouteSpec::default_class")]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("className cannot be changed: two installations might serve the route at once, or none; delete the route and make it anew"))]
+    pub class_name: String,
     /// The hosts that clients send: exact names, `*.suffix`, or `*` for every host.
     /// Routes of one namespace may share a host; the first namespace to claim it has it.
     /// Left out: the route is a template and serves no host of its own.
@@ -81,6 +92,10 @@ pub struct AIRouteSpec {
 }
 
 impl AIRouteSpec {
+    fn default_class() -> String {
+        DEFAULT_CLASS.to_owned()
+    }
+
     /// Whether it serves no host, so that others may take its rules.
     pub fn is_template(&self) -> bool {
         self.hostnames.is_empty() && self.rules_from.is_none()

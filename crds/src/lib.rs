@@ -33,6 +33,9 @@ pub const GROUP: &str = "turnpike.dev";
 /// The one version that is served and stored.
 pub const VERSION: &str = "v1alpha1";
 
+/// The installation that serves an AIRoute which names none.
+pub const DEFAULT_CLASS: &str = "turnpike";
+
 /// Secrets are read in a cluster only where this label is `"true"`: else whoever
 /// may write an AIProvider could send any Secret of the namespace to a server of
 /// their own.

@@ -101,8 +101,10 @@ impl Controller {
         arguments.extend(flags(&[
             ("--listen", &listen.to_string()),
             ("--admin", &admin.to_string()),
-            ("--platform-namespace", PLATFORM_NAMESPACE),
         ]));
+        if !arguments.iter().any(|flag| flag == "--platform-namespace") {
+            arguments.extend(flags(&[("--platform-namespace", PLATFORM_NAMESPACE)]));
+        }
         let file = places::program("turnpike-controller")?;
         let program = Program {
             environment,

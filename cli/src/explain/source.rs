@@ -17,6 +17,7 @@ use super::{Flags, Mistake};
 pub(super) struct Choice {
     place: Place,
     platform_namespace: String,
+    class: String,
     hostname_policy: Vec<HostnamePattern>,
 }
 
@@ -46,6 +47,7 @@ impl Choice {
         Ok(Self {
             place,
             platform_namespace: flags.platform_namespace.clone(),
+            class: flags.class.clone(),
             hostname_policy: flags.hostname_policy.clone(),
         })
     }
@@ -56,6 +58,7 @@ impl Choice {
         Self {
             place: Place::Files(path.to_owned()),
             platform_namespace: turnpike_controller::config::PLATFORM_NAMESPACE.to_owned(),
+            class: turnpike_controller::config::DEFAULT_CLASS.to_owned(),
             hostname_policy: Vec::new(),
         }
     }
@@ -69,7 +72,7 @@ impl World {
                 [] => policy,
                 patterns => HostnamePolicy::new(patterns.iter().cloned()),
             };
-            let index = self::index(&choice.platform_namespace);
+            let index = self::index(&choice.platform_namespace).with_class(&choice.class);
             (index, policy)
         };
         match &choice.place {

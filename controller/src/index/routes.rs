@@ -1,6 +1,7 @@
 //! What a change of an AIRoute touches: the domains of its hosts, where a host
 //! changes hands everyone who claims it, and, where it is a template, its rules;
-//! the routes that take them only where they are lent something else.
+//! the routes that take them only where they are lent something else. A route of
+//! another class touches nothing.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +19,10 @@ use crate::source::{Kind, ObjectKey, object_name};
 impl Index {
     pub(super) fn put_route(&mut self, route: AIRoute) -> Touched {
         let name = object_name(&route.metadata);
+        if route.spec.class_name != self.class {
+            // The one of this name before it may have been ours.
+            return self.delete_route(&name);
+        }
         let stored = Stored::new(route.metadata, route.spec, route.status);
         match table::put(&mut self.routes, name.clone(), stored) {
             Some(change) => self.route_changed(&name, &change),

@@ -130,6 +130,31 @@ fn an_older_route_that_comes_later_takes_the_host_and_everyone_hears_of_it() {
 }
 
 #[test]
+fn a_route_of_another_class_is_as_if_it_were_not_there() {
+    let route = |class: &str| route("a", "r").class(class).host("x.test").rule(&[], "p");
+    let index = &mut index();
+    touches(index, route("blue").event(), &[]);
+    assert_eq!(index.hosts.owner("x.test"), None);
+    assert_eq!(index.keys_with_status().count(), 0);
+    touches(index, delete(Kind::AIRoute, "a", "r"), &[]);
+    // Deleted and made anew while nobody watched.
+    touches(
+        index,
+        route("turnpike").event(),
+        &["domain/x.test", "AIRoute a/r"],
+    );
+    touches(index, route("blue").event(), &["domain/x.test"]);
+
+    let mut blue = self::index().with_class("blue");
+    touches(&mut blue, route("turnpike").event(), &[]);
+    touches(
+        &mut blue,
+        route("blue").event(),
+        &["domain/x.test", "AIRoute a/r"],
+    );
+}
+
+#[test]
 fn a_provider_touches_no_domain_and_its_routes_only_when_it_comes_or_goes() {
     let routes = [
         route("a", "uses").host("x.test").rule(&[], "p").event(),

@@ -67,6 +67,9 @@ fn a_host_that_may_not_be_claimed_is_refused_at_apply() -> Result<()> {
                 .await?;
             }
         }
+        // Another installation's.
+        let foreign = route("one", &["nobodys.test"]).replace("spec:", "spec:\n  className: blue");
+        take(scene, &foreign, true).await?;
         remove(scene, &policy).await
     })
 }
@@ -160,8 +163,12 @@ async fn annotate(scene: &Scene, hosts: &str) -> Result<()> {
 }
 
 async fn apply(scene: &Scene, name: &str, hosts: &[&str], is_dry: bool) -> Result<()> {
+    take(scene, &route(name, hosts), is_dry).await
+}
+
+fn route(name: &str, hosts: &[&str]) -> String {
     let hosts: Vec<String> = hosts.iter().map(|host| format!("{host:?}")).collect();
-    let yaml = format!(
+    format!(
         "
 apiVersion: turnpike.dev/v1alpha1
 kind: AIRoute
@@ -171,10 +178,13 @@ spec:
   rules: [{{backendRefs: [{{name: echo}}]}}]
 ",
         hosts.join(", ")
-    );
+    )
+}
+
+async fn take(scene: &Scene, yaml: &str, is_dry: bool) -> Result<()> {
     let namespace = scene.namespace.as_str();
     let mut arguments = vec!["--namespace", namespace, "apply", "-f", "-"];
     arguments.extend(is_dry.then_some("--dry-run=server"));
-    let applied = scene.cluster.kubectl_with_input(&arguments, &yaml).await;
+    let applied = scene.cluster.kubectl_with_input(&arguments, yaml).await;
     applied.map(drop)
 }

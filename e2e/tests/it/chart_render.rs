@@ -71,8 +71,11 @@ dataPlane:
         ],
     ),
     (
-        "controller: {replicas: 1, podDisruptionBudget: {enabled: false}, acceptMassDelete: true}",
-        &["--accept-mass-delete"],
+        "
+className: blue
+controller: {replicas: 1, podDisruptionBudget: {enabled: false}, acceptMassDelete: true}
+",
+        &["--accept-mass-delete", "--class=blue"],
     ),
     (
         "nameOverride: edge",
@@ -132,6 +135,7 @@ fn helm_finds_no_fault_and_wrong_values_are_refused() -> Result<()> {
                 "/hostnamePolicy/0",
             ),
             ("dataPlane: {drainSeconds: 10s}", "/dataPlane/drainSeconds"),
+            ("className: Blue", "/className"),
             (
                 "dataPlane: {autoscaling: {enabled: true, cpuPercent: 0}}",
                 "looks at nothing",

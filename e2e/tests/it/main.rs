@@ -28,6 +28,7 @@ mod quota_parallel;
 mod quota_redis;
 mod replicas_lease;
 mod replicas_report;
+mod route_classes;
 mod route_main_job;
 mod route_matching;
 mod route_templates;
