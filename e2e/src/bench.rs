@@ -1,5 +1,5 @@
-//! Benchmarks of the whole: what a request costs, how fast a new route is served, and how both
-//! fare with many tenants.
+//! Benchmarks of the whole: what a request costs, how fast a new route is served, how both fare with
+//! many tenants, and how fast what is taken away is gone.
 //!
 //! Each runs the release programs as processes of their own and prints what it compares side by
 //! side, from one run.
@@ -10,6 +10,7 @@ pub mod domains;
 pub mod fleet;
 pub mod model;
 pub mod proxy;
+pub mod tenancy;
 
 mod cpu;
 mod load;

@@ -13,7 +13,9 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Re
     let mut command = Command::new(workspace.release("turnpike-bench"));
     command.arg(name).args(arguments);
     match name {
-        "create-to-served" => ClusterTool::for_tests(workspace)?.offer_to(&mut command)?,
+        "create-to-served" | "tenancy" => {
+            ClusterTool::for_tests(workspace)?.offer_to(&mut command)?
+        }
         // It starts API servers of its own, whatever KUBECONFIG names.
         "domains" => ClusterTool::build(workspace)?.offer_to(&mut command)?,
         _ => {}
