@@ -7,6 +7,7 @@ mod chart_hostnames;
 mod chart_render;
 mod chart_rights;
 mod crd_mistakes;
+mod examples_valid;
 mod explain_cluster;
 mod fault_broken;
 mod fault_client;
