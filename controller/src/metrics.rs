@@ -46,12 +46,14 @@ pub struct Metrics {
 pub struct Refusals(Family<ReasonLabels, Counter>);
 
 /// Why somebody was not let in at the snapshot port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// No TLS.
     Plaintext,
     /// TLS that came to nothing: another CA, another name, no answer.
     Handshake,
+    /// TLS, and no token accepted in time, or before too many others came.
+    Idle,
     /// No token.
     NoToken,
     /// A token that is not accepted.
@@ -67,6 +69,7 @@ impl Reason {
         let reason = match self {
             Self::Plaintext => "plaintext",
             Self::Handshake => "handshake",
+            Self::Idle => "idle",
             Self::NoToken => "no_token",
             Self::Token => "token",
             Self::Account => "account",

@@ -43,6 +43,7 @@ use crate::trust::dial::Dial;
 use crate::trust::guard::Guard;
 use crate::trust::identity::Identity;
 use crate::trust::listener;
+use crate::trust::lobby::{self, Lobby};
 use crate::world::World;
 
 /// Events told and not applied yet. While they are so many, sources wait.
@@ -342,7 +343,9 @@ async fn serve_guarded(
         data_planes: guard.data_planes,
         controllers: guard.controllers,
     };
-    let connections = listener::spawn(listener, guard.config, guard.refusals, stop.clone());
+    let lobby = Lobby::new(lobby::Bounds::default());
+    let (config, complaints) = (guard.config, guard.complaints);
+    let connections = listener::spawn(listener, config, lobby, complaints, stop.clone());
     let serving = grpc::serve_tls(connections, context, Some(peers), gates);
     let keeping = async {
         guard.keeper.run(stop).await;

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! Secret ⇄ keeper (rotation: pure) ─→ Identity ─→ listener ─ TLS ─→ gRPC ─→ Gate ─→ streams
+//!                                                    └ lobby: who showed no token yet ┘
 //! ConfigMap ←┘ what data planes trust                                        ↕
 //!                                                    reviewer (reviews: pure) ⇄ API server
 //! ```
@@ -11,12 +12,14 @@
 //! a token is never sent without TLS.
 
 pub mod certificate;
+pub mod complaints;
 pub mod dial;
 pub mod gate;
 pub mod guard;
 pub mod identity;
 pub mod keeper;
 pub mod listener;
+pub mod lobby;
 pub mod moment;
 pub mod preface;
 pub mod reviewer;

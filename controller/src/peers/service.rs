@@ -16,6 +16,7 @@ use crate::lease::Leadership;
 use crate::peers::board::Board;
 use crate::peers::wire;
 use crate::trust::gate::{Gate, Pass};
+use crate::trust::lobby::Visitor;
 
 /// A peer has its hello ready when it connects.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,7 +55,9 @@ impl Replicas for Service {
         &self,
         request: Request<Streaming<FromReplica>>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let pass = self.gate.admit(request.metadata()).await?;
+        let visitor = request.extensions().get::<Visitor>().cloned();
+        let admitting = self.gate.admit(request.metadata(), visitor.as_ref());
+        let pass = admitting.await?;
         let mut context = self.context.clone();
         if !context
             .leadership

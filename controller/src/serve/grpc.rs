@@ -21,6 +21,7 @@ use crate::peers::service;
 use crate::serve::stream::{self, Context};
 use crate::trust::gate::{Gate, Pass};
 use crate::trust::listener::Tls;
+use crate::trust::lobby::Visitor;
 
 /// A data plane that vanished without a word is found within these two together.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -176,7 +177,9 @@ impl Snapshots for Service {
         &self,
         request: Request<Streaming<ClientMessage>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
-        let pass = self.gate.admit(request.metadata()).await?;
+        let visitor = request.extensions().get::<Visitor>().cloned();
+        let admitting = self.gate.admit(request.metadata(), visitor.as_ref());
+        let pass = admitting.await?;
         let (outbound, messages) = mpsc::channel(OUTBOUND_UNITS);
         let context = self.context.clone();
         self.streams.spawn(async move {

@@ -8,8 +8,10 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tracing::warn;
 
-use crate::metrics::{Reason, Refusals};
+use crate::metrics::Reason;
 use crate::trust::AUDIENCE;
+use crate::trust::complaints::Complaints;
+use crate::trust::lobby::Visitor;
 use crate::trust::moment::Moment;
 use crate::trust::reviewer::{Outcome, Reviewer};
 use crate::trust::reviews::Verdict;
@@ -31,7 +33,7 @@ struct Check {
     accounts: Vec<Account>,
     /// The flag that names the accounts.
     flag: &'static str,
-    refusals: Refusals,
+    complaints: Complaints,
 }
 
 /// What a stream was let in by.
@@ -76,26 +78,40 @@ impl Gate {
         reviewer: Reviewer,
         accounts: Vec<Account>,
         flag: &'static str,
-        refusals: Refusals,
+        complaints: Complaints,
     ) -> Self {
         Self(Some(Arc::new(Check {
             reviewer,
             accounts,
             flag,
-            refusals,
+            complaints,
         })))
     }
 
-    /// Looks at the token of a call. A refusal says what to do.
-    pub async fn admit(&self, metadata: &MetadataMap) -> Result<Pass, Status> {
+    /// Looks at the token of a call; whose connection the call came by may stay once it is
+    /// accepted. A refusal says what to do.
+    pub async fn admit(
+        &self,
+        metadata: &MetadataMap,
+        visitor: Option<&Visitor>,
+    ) -> Result<Pass, Status> {
         let Some(check) = &self.0 else {
             return Ok(Pass(None));
         };
         match check.admit(metadata).await {
-            Ok(ticket) => Ok(Pass(Some(ticket))),
+            Ok(ticket) => {
+                if let Some(visitor) = visitor {
+                    visitor.let_in();
+                }
+                Ok(Pass(Some(ticket)))
+            }
             Err(refusal) => {
-                check.refusals.count(refusal.reason());
-                warn!(reason = %refusal, "stream refused");
+                let remote = visitor.and_then(Visitor::remote);
+                let ip = remote.map(|remote| remote.ip());
+                if let Some(unsaid) = check.complaints.note(refusal.reason(), ip) {
+                    let remote = remote.map(tracing::field::display);
+                    warn!(remote, reason = %refusal, unsaid, "stream refused");
+                }
                 Err(refusal.into())
             }
         }

@@ -9,6 +9,7 @@ use rustls::ServerConfig;
 
 use crate::config::Secured;
 use crate::metrics::Refusals;
+use crate::trust::complaints::Complaints;
 use crate::trust::dial::Dial;
 use crate::trust::gate::Gate;
 use crate::trust::identity::Identity;
@@ -26,8 +27,8 @@ pub struct Guard {
     pub data_planes: Gate,
     /// Who reports to the leader.
     pub controllers: Gate,
-    /// Counted at the listener, too.
-    pub refusals: Refusals,
+    /// Told at the listener, too.
+    pub complaints: Complaints,
     token_file: Option<PathBuf>,
 }
 
@@ -47,15 +48,21 @@ impl Guard {
             .context("getting the CA of the snapshot port")?;
         let config = keeper.identity().server_config();
         let reviewer = Reviewer::new(client.clone());
+        let complaints = Complaints::new(refusals);
         let gate = |accounts: &[Account], flag| {
-            Gate::new(reviewer.clone(), accounts.to_vec(), flag, refusals.clone())
+            Gate::new(
+                reviewer.clone(),
+                accounts.to_vec(),
+                flag,
+                complaints.clone(),
+            )
         };
         Ok(Self {
             keeper,
             config: Arc::new(config.context("setting TLS up")?),
             data_planes: gate(&secured.data_planes, "--dataplane-account"),
             controllers: gate(&secured.controllers, "--controller-account"),
-            refusals,
+            complaints,
             token_file: secured.token_file.clone(),
         })
     }

@@ -1,9 +1,11 @@
-//! The snapshot port with TLS in front: what comes out has shaken hands.
+//! The snapshot port with TLS in front: what comes out has shaken hands, and ends unless it shows an
+//! accepted token soon.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -17,7 +19,9 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
 
-use crate::metrics::{Reason, Refusals};
+use crate::metrics::Reason;
+use crate::trust::complaints::Complaints;
+use crate::trust::lobby::{Lobby, Outcome, Visitor, Wait};
 use crate::trust::preface::{self, Preface};
 
 /// A handshake within a cluster takes a few milliseconds.
@@ -32,19 +36,27 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const PARTING_TIME: Duration = Duration::from_secs(1);
 
 /// A connection that has shaken hands.
-pub struct Tls(TlsStream<TcpStream>);
+pub struct Tls {
+    stream: TlsStream<TcpStream>,
+    visitor: Visitor,
+    /// Until a token is accepted; `None`: one was.
+    wait: Option<Wait>,
+    complaints: Complaints,
+}
 
 /// Takes connections until `stop`; the receiver gives those that speak TLS.
 pub fn spawn(
     listener: TcpListener,
     config: Arc<ServerConfig>,
-    refusals: Refusals,
+    lobby: Lobby,
+    complaints: Complaints,
     stop: CancellationToken,
 ) -> mpsc::Receiver<io::Result<Tls>> {
     let (ready, connections) = mpsc::channel(BACKLOG);
     let door = Door {
         acceptor: TlsAcceptor::from(config),
-        refusals,
+        lobby,
+        complaints,
         ready,
     };
     tokio::spawn(stop.run_until_cancelled_owned(accept(listener, door)));
@@ -54,7 +66,8 @@ pub fn spawn(
 #[derive(Clone)]
 struct Door {
     acceptor: TlsAcceptor,
-    refusals: Refusals,
+    lobby: Lobby,
+    complaints: Complaints,
     ready: mpsc::Sender<io::Result<Tls>>,
 }
 
@@ -97,31 +110,47 @@ enum Failure {
 
 impl Door {
     async fn shake(self, stream: TcpStream) {
-        let remote = stream.peer_addr().ok().map(tracing::field::display);
+        let address = stream.peer_addr().ok();
+        let remote = address.map(tracing::field::display);
+        let note = |reason| self.complaints.note(reason, address.map(|it| it.ip()));
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.greet(stream)).await {
             Ok(Ok(stream)) => {
+                let connection = self.receive(stream, address);
                 // Nobody takes it when the server ends.
-                let _ = self.ready.send(Ok(stream)).await;
+                let _ = self.ready.send(Ok(connection)).await;
             }
             Ok(Err(Failure::Silent)) => debug!(remote, "connection closed without a word"),
             Ok(Err(Failure::Plaintext(preface, stream))) => {
-                self.refusals.count(Reason::Plaintext);
-                info!(remote, ?preface, "connection without TLS refused");
+                if let Some(unsaid) = note(Reason::Plaintext) {
+                    info!(remote, ?preface, unsaid, "connection without TLS refused");
+                }
                 let parting = turn_away(stream, preface);
                 let _ = tokio::time::timeout(PARTING_TIME, parting).await;
             }
             Ok(Err(Failure::Handshake(error))) => {
-                self.refusals.count(Reason::Handshake);
-                info!(remote, %error, "TLS handshake failed");
+                if let Some(unsaid) = note(Reason::Handshake) {
+                    info!(remote, %error, unsaid, "TLS handshake failed");
+                }
             }
             Err(_) => {
-                self.refusals.count(Reason::Handshake);
-                info!(remote, "TLS handshake not done in time");
+                if let Some(unsaid) = note(Reason::Handshake) {
+                    info!(remote, unsaid, "TLS handshake not done in time");
+                }
             }
         }
     }
 
-    async fn greet(&self, stream: TcpStream) -> Result<Tls, Failure> {
+    fn receive(&self, stream: TlsStream<TcpStream>, remote: Option<SocketAddr>) -> Tls {
+        let (visitor, wait) = self.lobby.enter(remote);
+        Tls {
+            stream,
+            visitor,
+            wait: Some(wait),
+            complaints: self.complaints.clone(),
+        }
+    }
+
+    async fn greet(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
         let mut first = [0; preface::ENOUGH];
         let length = stream.peek(&mut first).await.unwrap_or(0);
         match preface::recognise(&first[..length]) {
@@ -130,7 +159,7 @@ impl Door {
                 // Small messages go at once; without that they only wait a little.
                 let _ = stream.set_nodelay(true);
                 let accepted = self.acceptor.accept(stream).await;
-                accepted.map(Tls).map_err(Failure::Handshake)
+                accepted.map_err(Failure::Handshake)
             }
             preface => Err(Failure::Plaintext(preface, stream)),
         }
@@ -147,10 +176,36 @@ async fn turn_away(mut stream: TcpStream, preface: Preface) -> io::Result<()> {
     Ok(())
 }
 
-impl Connected for Tls {
-    type ConnectInfo = ();
+impl Tls {
+    /// Ready once it has to go: no token was accepted.
+    fn poll_sent_away(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(wait) = &mut self.wait else {
+            return Poll::Pending;
+        };
+        match ready!(Pin::new(wait).poll(cx)) {
+            Outcome::LetIn => {
+                self.wait = None;
+                Poll::Pending
+            }
+            Outcome::SentAway => {
+                let remote = self.visitor.remote();
+                let ip = remote.map(|remote| remote.ip());
+                if let Some(unsaid) = self.complaints.note(Reason::Idle, ip) {
+                    let remote = remote.map(tracing::field::display);
+                    info!(remote, unsaid, "connection without an accepted token ended");
+                }
+                Poll::Ready(io::Error::from(io::ErrorKind::TimedOut))
+            }
+        }
+    }
+}
 
-    fn connect_info(&self) {}
+impl Connected for Tls {
+    type ConnectInfo = Visitor;
+
+    fn connect_info(&self) -> Visitor {
+        self.visitor.clone()
+    }
 }
 
 impl AsyncRead for Tls {
@@ -159,7 +214,10 @@ impl AsyncRead for Tls {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        if let Poll::Ready(error) = self.poll_sent_away(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -169,15 +227,15 @@ impl AsyncWrite for Tls {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -185,10 +243,10 @@ impl AsyncWrite for Tls {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 }

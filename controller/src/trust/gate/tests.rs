@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use super::*;
+use crate::metrics::Refusals;
 use crate::trust::scripted::{Server, failure};
 use crate::trust::token::tests::token;
 
@@ -42,11 +43,12 @@ fn server() -> Server {
 fn gate(server: &Server, refusals: &Refusals) -> Gate {
     let accounts = vec!["ns/dp".parse().unwrap()];
     let reviewer = Reviewer::new(server.client());
-    Gate::new(reviewer, accounts, "--dataplane-account", refusals.clone())
+    let complaints = Complaints::new(refusals.clone());
+    Gate::new(reviewer, accounts, "--dataplane-account", complaints)
 }
 
 async fn refused(gate: &Gate, authorization: &str) -> Status {
-    match gate.admit(&metadata(authorization)).await {
+    match gate.admit(&metadata(authorization), None).await {
         Ok(_) => panic!("admitted"),
         Err(status) => status,
     }
@@ -58,7 +60,7 @@ async fn the_right_token_gets_in_under_any_case_of_the_scheme() {
     let gate = gate(&server, &Refusals::default());
     for scheme in ["Bearer", "bearer"] {
         let metadata = metadata(&format!("{scheme} {}", token(&payload())));
-        assert!(gate.admit(&metadata).await.is_ok());
+        assert!(gate.admit(&metadata, None).await.is_ok());
     }
     assert_eq!(server.asked().len(), 1);
 }
@@ -152,7 +154,7 @@ async fn a_stream_lapses_with_its_token_but_not_while_no_new_one_could_be_review
     let gate = gate(&server, &Refusals::default());
     let soon = Moment::now().0 + 100;
     let metadata = metadata(&format!("Bearer {}", with("exp", soon)));
-    let pass = gate.admit(&metadata).await.ok().unwrap();
+    let pass = gate.admit(&metadata, None).await.ok().unwrap();
     server.review(|_| failure(503, "ServiceUnavailable"));
     let mut lapsed = std::pin::pin!(pass.lapsed());
     let hours = Duration::from_secs(7200);
@@ -163,7 +165,11 @@ async fn a_stream_lapses_with_its_token_but_not_while_no_new_one_could_be_review
 
 #[tokio::test(start_paused = true)]
 async fn an_open_gate_asks_nobody_and_its_passes_last() {
-    let pass = Gate::open().admit(&MetadataMap::new()).await.ok().unwrap();
+    let pass = Gate::open()
+        .admit(&MetadataMap::new(), None)
+        .await
+        .ok()
+        .unwrap();
     let days = Duration::from_secs(100_000);
     assert!(tokio::time::timeout(days, pass.lapsed()).await.is_err());
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures::FutureExt;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -29,6 +30,7 @@ use crate::source::{Event, Kind};
 use crate::testing;
 use crate::trust::AUDIENCE;
 use crate::trust::listener;
+use crate::trust::lobby::{Bounds, Lobby};
 use crate::trust::moment::Moment;
 use crate::trust::scripted::Server;
 use crate::trust::token::tests::token;
@@ -78,6 +80,10 @@ fn believe(spec: &Value) -> (u16, Value) {
 
 impl Port {
     async fn open() -> Self {
+        Self::with_lobby(Bounds::default()).await
+    }
+
+    async fn with_lobby(bounds: Bounds) -> Self {
         let server = Server::default();
         server.review(believe);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -107,8 +113,9 @@ impl Port {
             data_planes: guard.data_planes,
             controllers: guard.controllers,
         };
-        let (config, counted) = (guard.config, guard.refusals);
-        let connections = listener::spawn(listener, config, counted, stop.clone());
+        let (config, complaints) = (guard.config, guard.complaints);
+        let lobby = Lobby::new(bounds);
+        let connections = listener::spawn(listener, config, lobby, complaints, stop.clone());
         tokio::spawn(grpc::serve_tls(connections, context, Some(peers), gates));
         Self {
             address,
@@ -125,6 +132,16 @@ impl Port {
         let address = address.to_string();
         let connecting = self.dial.connect(&address, |endpoint| endpoint);
         connecting.await.unwrap()
+    }
+
+    /// Waits until so many were refused for a reason.
+    async fn refused(&self, reason: Reason, count: u64) {
+        let counted = async {
+            while self.refusals.get(reason) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, counted).await.expect("counted");
     }
 
     /// What a stream that is opened with this begins with.
@@ -229,12 +246,7 @@ async fn a_port_of_another_ca_is_not_talked_to() {
         .err();
     assert!(error.unwrap().contains("UnknownIssuer"));
     // The port hears of it a moment later.
-    let counted = async {
-        while port.refusals.get(Reason::Handshake) == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(LIMIT, counted).await.expect("counted");
+    port.refused(Reason::Handshake, 1).await;
 }
 
 #[tokio::test]
@@ -245,6 +257,43 @@ async fn many_who_say_nothing_keep_nobody_out() {
         silent.push(TcpStream::connect(port.address).await.unwrap());
     }
     assert!(port.greet(Some(bearer("dp", 3600))).await.is_ok());
+}
+
+#[tokio::test]
+async fn of_many_who_show_no_token_the_newest_are_left_and_a_data_plane_gets_in() {
+    let port = Port::with_lobby(Bounds {
+        most: 4,
+        limit: Duration::from_secs(3600),
+    })
+    .await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(port.connect(port.address).await);
+    }
+    port.refused(Reason::Idle, 6).await;
+    let mut stream = port.greet(Some(bearer("dp", 3600))).await.ok().unwrap();
+    for _ in 0..10 {
+        silent.push(port.connect(port.address).await);
+    }
+    port.refused(Reason::Idle, 16).await;
+    assert!(stream.down.message().now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn who_shows_no_token_in_time_is_ended_and_who_did_is_not() {
+    let port = Port::with_lobby(Bounds {
+        most: 4,
+        limit: Duration::from_secs(2),
+    })
+    .await;
+    let channel = port.connect(port.address).await;
+    let stream = greet(channel.clone(), Some(bearer("dp", 3600))).await;
+    let mut stream = stream.ok().unwrap();
+    let _silent = port.connect(port.address).await;
+    port.refused(Reason::Idle, 1).await;
+    assert!(stream.down.message().now_or_never().is_none());
+    assert!(greet(channel, Some(bearer("dp", 3600))).await.is_ok());
+    assert_eq!(port.refusals.get(Reason::Idle), 1);
 }
 
 #[tokio::test]
