@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{BaseUrl, Duration, SecretRef};
+use crate::common::{BasePath, BaseUrl, Duration, SecretRef, ServicePort};
 use crate::namespaces::GrantedNamespaces;
 use crate::status::{Status, conditions_of_object};
 
@@ -35,15 +35,16 @@ use crate::status::{Status, conditions_of_object};
 )]
 #[x_kube(
     validation = Rule::new("has(self.vendor) != has(self.protocol)").message("set exactly one of vendor and protocol"),
-    validation = Rule::new("!has(self.vendor) || self.vendor != 'Echo' || (!has(self.url) && !has(self.credentials))").message("Echo is built into the gateway and calls nobody; remove url and credentials"),
-    validation = Rule::new("!has(self.protocol) || has(self.url)").message("protocol needs url: the address that your server's own clients use as base URL")
+    validation = Rule::new("!has(self.vendor) || self.vendor != 'Echo' || (!has(self.url) && !has(self.serviceRef) && !has(self.credentials))").message("Echo is built into the gateway and calls nobody; remove url, serviceRef and credentials"),
+    validation = Rule::new("!has(self.url) || !has(self.serviceRef)").message("set url or serviceRef, not both"),
+    validation = Rule::new("!has(self.protocol) || has(self.url) || has(self.serviceRef)").message("protocol needs url, the address that your server's own clients use as base URL, or serviceRef, a Service of this namespace")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AIProviderSpec {
     /// A known vendor: its address, wire format and way of authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<Vendor>,
-    /// The wire format of a server that is no known vendor's; needs `url`.
+    /// The wire format of a server that is no known vendor's; needs `url` or `serviceRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
     /// The base URL as the vendor's own SDK takes it, such as `https://api.openai.com/v1`;
@@ -51,6 +52,10 @@ pub struct AIProviderSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BaseUrl>")]
     pub url: Option<String>,
+    /// Models served in this cluster, in place of `url`: requests are balanced over the ready pods
+    /// behind a Service, over plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_ref: Option<ServiceRef>,
     /// Keys, used in turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -96,6 +101,22 @@ pub struct ProviderGrant {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 256)))]
     pub models: Vec<String>,
+}
+
+/// A Service of the provider's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceRef {
+    /// The Service's name. It must have a selector: only pods of this namespace are asked.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// The number or the name of one of the Service's ports, as `spec.ports` of the Service says.
+    pub port: ServicePort,
+    /// The path that the server's own clients have in their base URL; default: `/v1` where OpenAI's
+    /// format is spoken, none for Anthropic's. `/`: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BasePath>")]
+    pub path: Option<String>,
 }
 
 /// A vendor that Turnpike knows.

@@ -43,6 +43,17 @@ pub struct Duration(pub time::Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count(pub u64);
 
+/// A port of a Service: its number, or its name.
+///
+/// A number in quotes is the number: no port's name is made of digits alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ServicePort {
+    /// From 1 to 65535.
+    Number(u16),
+    /// As the Service names it.
+    Name(String),
+}
+
 /// The schema of a moment such as `2027-01-01T00:00:00Z`, without the forms that an
 /// API server takes for `date-time` and that cannot be read here.
 ///
@@ -58,6 +69,11 @@ pub(crate) struct Hostname;
 ///
 /// Source: RFC 3986, section 3.
 pub(crate) struct BaseUrl;
+
+/// The schema of the path that a base URL may end with.
+///
+/// Source: RFC 3986, section 3.3.
+pub(crate) struct BasePath;
 
 /// The text is no duration or no count.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +102,15 @@ const HOSTNAME_MESSAGE: &str = "write a host name in lower case, such as api.exa
 const URL_RULE: &str = r"self.matches('^https?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$')";
 const URL_MESSAGE: &str =
     "write it as https://HOST, with a port and a path if need be, without user, query and fragment";
+
+/// A name within the cluster: what is behind it are pods, which only `serviceRef` follows.
+const IN_CLUSTER_RULE: &str =
+    r"!self.matches('(?i)^https?://[^/]*[.]svc([.]cluster[.]local)?[.]?(:[0-9]+)?(/.*)?$')";
+const IN_CLUSTER_MESSAGE: &str = "this is a Service of the cluster: use serviceRef, which follows its ready pods and \
+                                  balances requests over them, with an AIProvider in the Service's namespace";
+const PATH_PATTERN: &str = "^(/[^ \\t\\r\\n/?#]+)*/?$";
+/// Source: Kubernetes, `IsValidPortName` (RFC 6335, section 5.1); or digits.
+const SERVICE_PORT_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 
 impl FromStr for Duration {
     type Err = ParseError;
@@ -214,7 +239,87 @@ impl JsonSchema for BaseUrl {
         json_schema!({
             "type": "string",
             "maxLength": 2048,
-            "x-kubernetes-validations": [{"rule": URL_RULE, "message": URL_MESSAGE}],
+            "x-kubernetes-validations": [
+                {"rule": URL_RULE, "message": URL_MESSAGE},
+                {"rule": IN_CLUSTER_RULE, "message": IN_CLUSTER_MESSAGE},
+            ],
+        })
+    }
+}
+
+impl JsonSchema for BasePath {
+    fn schema_name() -> Cow<'static, str> {
+        "BasePath".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "maxLength": 1024, "pattern": PATH_PATTERN})
+    }
+}
+
+impl fmt::Display for ServicePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServicePort::Number(number) => write!(f, "{number}"),
+            ServicePort::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl Serialize for ServicePort {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            ServicePort::Number(number) => serializer.serialize_u16(*number),
+            ServicePort::Name(name) => serializer.serialize_str(name),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ServicePort {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = ServicePort;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("the number or the name of a Service's port")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<ServicePort, E> {
+                u16::try_from(number)
+                    .map(ServicePort::Number)
+                    .map_err(E::custom)
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<ServicePort, E> {
+                u16::try_from(number)
+                    .map(ServicePort::Number)
+                    .map_err(E::custom)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ServicePort, E> {
+                Ok(match text.parse() {
+                    Ok(number) => ServicePort::Number(number),
+                    Err(_) => ServicePort::Name(text.to_owned()),
+                })
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl JsonSchema for ServicePort {
+    fn schema_name() -> Cow<'static, str> {
+        "ServicePort".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "x-kubernetes-int-or-string": true,
+            "minimum": 1,
+            "maximum": 65535,
+            "maxLength": 15,
+            "pattern": SERVICE_PORT_PATTERN,
         })
     }
 }
@@ -306,6 +411,19 @@ mod tests {
         assert_eq!("50M".parse(), Ok(Count(50_000_000)));
         for text in ["", "k", "-1", "1.5k", "1K", "99999999999999999999"] {
             assert!(text.parse::<Count>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_a_number_or_a_name() {
+        let port = |json: &str| serde_json::from_str::<ServicePort>(json).ok();
+        assert_eq!(port("8000"), Some(ServicePort::Number(8000)));
+        assert_eq!(port("\"8000\""), Some(ServicePort::Number(8000)));
+        assert_eq!(port("\"http\""), Some(ServicePort::Name("http".into())));
+        assert_eq!(port("65536"), None);
+        for text in ["8000", "\"http\""] {
+            let written = serde_json::to_string(&port(text).unwrap()).unwrap();
+            assert_eq!(written, text);
         }
     }
 

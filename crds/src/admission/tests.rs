@@ -74,7 +74,8 @@ fn cel_rules_hold_without_an_api_server() {
         (
             "AIProvider",
             json!({"protocol": "OpenAI"}),
-            "spec: protocol needs url: the address that your server's own clients use as base URL",
+            "spec: protocol needs url, the address that your server's own clients use as base URL, or \
+             serviceRef, a Service of this namespace",
         ),
         (
             "AIRoute",
