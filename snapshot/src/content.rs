@@ -3,8 +3,9 @@
 use crate::consumer::Consumer;
 use crate::credential::Credential;
 use crate::domain::{Authentication, Domain, Route, Rule, Template};
+use crate::endpoints::Endpoints;
 use crate::name::{Name, ObjectName};
-use crate::provider::{Provider, ProviderKind};
+use crate::provider::{Provider, ProviderKind, Upstream};
 use crate::quota::Quota;
 use crate::rules::Rules;
 use crate::tenant::{Fleet, Tenant};
@@ -18,6 +19,8 @@ pub enum Snapshot {
     Alias(String),
     /// Of `provider/<namespace>/<name>`.
     Provider(Provider),
+    /// Of `endpoints/<namespace>/<service>/<port>`.
+    Endpoints(Endpoints),
     /// Of `rules/<namespace>/<name>`.
     Rules(Rules),
     /// Of `credential/…`.
@@ -38,6 +41,10 @@ impl Snapshot {
         let mut names = match self {
             Snapshot::Domain(domain) => domain_references(domain),
             Snapshot::Alias(domain) => vec![Name::Domain(domain.clone())],
+            Snapshot::Provider(Provider::Upstream(Upstream {
+                service: Some(service),
+                ..
+            })) => vec![Name::Endpoints(service.port.clone())],
             Snapshot::Rules(rules) => providers(&rules.rules).collect(),
             Snapshot::Credential(credential) => vec![Name::Consumer(credential.consumer.clone())],
             Snapshot::Tenant(tenant) => tenant.quotas.iter().cloned().map(Name::Quota).collect(),
@@ -46,7 +53,10 @@ impl Snapshot {
                 .iter()
                 .map(|entry| Name::Quota(entry.quota.clone()))
                 .collect(),
-            Snapshot::Provider(_) | Snapshot::Consumer(_) | Snapshot::Quota(_) => Vec::new(),
+            Snapshot::Provider(_)
+            | Snapshot::Endpoints(_)
+            | Snapshot::Consumer(_)
+            | Snapshot::Quota(_) => Vec::new(),
         };
         names.sort();
         names.dedup();
@@ -59,8 +69,15 @@ impl Snapshot {
     /// never be lost in an old data plane.
     pub fn features(&self) -> Vec<String> {
         match self {
-            Snapshot::Provider(Provider::Upstream(upstream)) => vec![upstream.kind.feature()],
             Snapshot::Provider(Provider::Halted(_)) => vec![HALT.to_owned()],
+            Snapshot::Provider(Provider::Upstream(upstream)) => {
+                let endpoints = upstream.service.is_some().then(|| ENDPOINTS.to_owned());
+                [upstream.kind.feature()]
+                    .into_iter()
+                    .chain(endpoints)
+                    .collect()
+            }
+            Snapshot::Endpoints(_) => vec![ENDPOINTS.to_owned()],
             Snapshot::Domain(domain) => domain_features(domain),
             Snapshot::Rules(rules) => grants_feature(&rules.rules).into_iter().collect(),
             _ => Vec::new(),
@@ -84,6 +101,8 @@ pub const TEMPLATES: &str = "templates";
 pub const SUSPENSION: &str = "suspension";
 /// Of a data plane that sends nothing to halted providers, and ends what blocked ones answer.
 pub const HALT: &str = "provider-halt";
+/// Of a data plane that balances requests over the endpoints of a Service.
+pub const ENDPOINTS: &str = "endpoints";
 /// Of a data plane that heeds what a backend may not be asked for.
 pub const GRANTS: &str = "grants";
 

@@ -4,6 +4,7 @@
 mod consumer;
 mod credential;
 mod domain;
+mod endpoints;
 mod provider;
 mod quota;
 mod rules;
@@ -34,6 +35,7 @@ impl From<&Snapshot> for Content {
                 domain: domain.clone(),
             }),
             Snapshot::Provider(provider) => Kind::Provider(provider.into()),
+            Snapshot::Endpoints(endpoints) => Kind::Endpoints(endpoints.into()),
             Snapshot::Rules(rules) => Kind::Rules(rules.into()),
             Snapshot::Credential(credential) => Kind::Credential(credential.into()),
             Snapshot::Consumer(consumer) => Kind::Consumer(consumer.into()),
@@ -56,6 +58,7 @@ impl TryFrom<Content> for Snapshot {
                 Kind::Domain(domain) => Snapshot::Domain(domain.try_into()?),
                 Kind::Alias(alias) => Snapshot::Alias(alias.domain),
                 Kind::Provider(provider) => Snapshot::Provider(provider.try_into()?),
+                Kind::Endpoints(endpoints) => Snapshot::Endpoints(endpoints.try_into()?),
                 Kind::Rules(rules) => Snapshot::Rules(rules.try_into()?),
                 Kind::Credential(credential) => Snapshot::Credential(credential.try_into()?),
                 Kind::Consumer(consumer) => Snapshot::Consumer(consumer.into()),
@@ -74,6 +77,7 @@ pub fn read(name: &Name, content: Content) -> Result<Snapshot, ConvertError> {
         (name, &snapshot),
         (Name::Domain(_), Snapshot::Domain(_) | Snapshot::Alias(_))
             | (Name::Provider(_), Snapshot::Provider(_))
+            | (Name::Endpoints(_), Snapshot::Endpoints(_))
             | (Name::Rules(_), Snapshot::Rules(_))
             | (Name::Credential { .. }, Snapshot::Credential(_))
             | (Name::Consumer(_), Snapshot::Consumer(_))

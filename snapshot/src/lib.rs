@@ -11,6 +11,7 @@ pub mod consumer;
 pub mod convert;
 pub mod credential;
 pub mod domain;
+pub mod endpoints;
 pub mod name;
 pub mod provider;
 pub mod quota;
@@ -20,7 +21,7 @@ pub mod version;
 
 mod content;
 
-pub use content::{GRANTS, HALT, SUSPENSION, Snapshot, TEMPLATES};
+pub use content::{ENDPOINTS, GRANTS, HALT, SUSPENSION, Snapshot, TEMPLATES};
 pub use name::Name;
 pub use version::Version;
 

@@ -12,6 +12,8 @@ pub enum Name {
     Domain(String),
     /// `provider/<namespace>/<name>`.
     Provider(ObjectName),
+    /// `endpoints/<namespace>/<service>/<port>`: who serves a port of a Service.
+    Endpoints(ServicePort),
     /// `rules/<namespace>/<name>`: a route template.
     Rules(ObjectName),
     /// `credential/<realm>/key/<id>`: an API key. The realm is the namespace whose consumers count.
@@ -38,6 +40,15 @@ pub struct ObjectName {
     pub namespace: String,
     /// The object's name in it.
     pub name: String,
+}
+
+/// A port of a Kubernetes Service; written `namespace/service/port`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServicePort {
+    /// The Service.
+    pub service: ObjectName,
+    /// The Service's own number of the port.
+    pub port: u16,
 }
 
 /// The text is not the name of a snapshot.
@@ -67,6 +78,7 @@ impl fmt::Display for Name {
         match self {
             Name::Domain(host) => write!(f, "domain/{host}"),
             Name::Provider(object) => write!(f, "provider/{object}"),
+            Name::Endpoints(port) => write!(f, "endpoints/{port}"),
             Name::Rules(object) => write!(f, "rules/{object}"),
             Name::Credential { realm, id } => write!(f, "credential/{realm}/key/{id}"),
             Name::Consumer(object) => write!(f, "consumer/{object}"),
@@ -93,6 +105,7 @@ fn parse(text: &str) -> Option<Name> {
     match kind {
         "domain" => segment(rest).map(Name::Domain),
         "provider" => rest.parse().ok().map(Name::Provider),
+        "endpoints" => rest.parse().ok().map(Name::Endpoints),
         "rules" => rest.parse().ok().map(Name::Rules),
         "consumer" => rest.parse().ok().map(Name::Consumer),
         "quota" => rest.parse().ok().map(Name::Quota),
@@ -129,6 +142,27 @@ impl FromStr for ObjectName {
     }
 }
 
+impl fmt::Display for ServicePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.service, self.port)
+    }
+}
+
+impl FromStr for ServicePort {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        text.rsplit_once('/')
+            .and_then(|(service, port)| {
+                Some(Self {
+                    service: service.parse().ok()?,
+                    port: port.parse().ok()?,
+                })
+            })
+            .ok_or_else(|| NameError(text.to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +174,10 @@ mod tests {
         let names = [
             Name::Domain("*.lab.example.com".into()),
             Name::Provider(ObjectName::new("a", "b")),
+            Name::Endpoints(ServicePort {
+                service: ObjectName::new("a", "b"),
+                port: 8000,
+            }),
             Name::Credential {
                 realm: "tenant-1".into(),
                 id,
@@ -162,6 +200,9 @@ mod tests {
             "domain/",
             "domain/a/b",
             "provider/a",
+            "endpoints/a/b",
+            "endpoints/a/b/http",
+            "endpoints/a/b/c/80",
             "credential/ns/key/zz",
             "fleet/x",
             "x/y",

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::name::ServicePort;
+
 /// An AIProvider as a data plane needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Provider {
@@ -24,6 +26,8 @@ pub struct Upstream {
     pub kind: ProviderKind,
     /// The base URL, as the vendor's own SDK takes it; `None`: the vendor's own.
     pub url: Option<String>,
+    /// Served in the cluster, in place of `url`.
+    pub service: Option<Service>,
     /// Used in turn; empty: requests carry no key.
     pub keys: Vec<ProviderKey>,
     /// Empty: every model name is passed on as it is.
@@ -49,6 +53,15 @@ pub enum Halt {
     Drain,
     /// They end at once.
     Blocked,
+}
+
+/// A port of a Service whose endpoints serve models, over plain HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Service {
+    /// Whose endpoints are asked; their snapshot is one of its own.
+    pub port: ServicePort,
+    /// The path of the base URL; `None`: as is usual for what is spoken.
+    pub path: Option<String>,
 }
 
 /// What a provider speaks.

@@ -7,7 +7,7 @@ use crate::proto;
 use crate::proto::provider::State;
 use crate::proto::upstream::Kind;
 use crate::provider::{
-    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
+    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
 };
 
 impl From<&Provider> for proto::Provider {
@@ -95,6 +95,7 @@ impl From<&Upstream> for proto::Upstream {
                 .collect(),
             models: upstream.models.iter().map(Into::into).collect(),
             timeouts: Some(upstream.timeouts.into()),
+            service: upstream.service.as_ref().map(proto::Service::from),
         }
     }
 }
@@ -114,6 +115,7 @@ impl TryFrom<proto::Upstream> for Upstream {
         Ok(Self {
             kind,
             url: non_empty(upstream.url),
+            service: upstream.service.map(Service::try_from).transpose()?,
             keys: keys
                 .map(|key| ProviderKey {
                     name: key.name,
@@ -125,6 +127,26 @@ impl TryFrom<proto::Upstream> for Upstream {
                 .timeouts
                 .ok_or(ConvertError::Missing("timeouts"))?
                 .into(),
+        })
+    }
+}
+
+impl From<&Service> for proto::Service {
+    fn from(service: &Service) -> Self {
+        Self {
+            port: service.port.to_string(),
+            path: service.path.clone(),
+        }
+    }
+}
+
+impl TryFrom<proto::Service> for Service {
+    type Error = ConvertError;
+
+    fn try_from(service: proto::Service) -> Result<Self, ConvertError> {
+        Ok(Self {
+            port: service.port.parse()?,
+            path: service.path,
         })
     }
 }

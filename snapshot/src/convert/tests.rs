@@ -14,9 +14,11 @@ use crate::credential::Credential;
 use crate::domain::{
     Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule, Template,
 };
-use crate::name::ObjectName;
+use crate::endpoints::Endpoints;
+use crate::name::{ObjectName, ServicePort};
+use crate::proto;
 use crate::provider::{
-    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
+    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
 };
 use crate::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
 use crate::rules::Rules;
@@ -169,16 +171,23 @@ fn provider() -> impl Strategy<Value = Provider> {
             total,
         },
     );
+    let service = (object(), any::<u16>(), option::of("[/a-z0-9]{0,4}"));
+    let service = service.prop_map(|(service, port, path)| Service {
+        port: ServicePort { service, port },
+        path,
+    });
     let upstream = (
         kind,
         option::of(word()),
+        option::of(service),
         vec(key, 0..3),
         vec(model(), 0..3),
         timeouts,
     )
-        .prop_map(|(kind, url, keys, models, timeouts)| Upstream {
+        .prop_map(|(kind, url, service, keys, models, timeouts)| Upstream {
             kind,
             url,
+            service,
             keys,
             models,
             timeouts,
@@ -242,6 +251,11 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             .prop_map(|(namespace, routes)| Snapshot::Domain(Domain { namespace, routes })),
         word().prop_map(Snapshot::Alias),
         provider().prop_map(Snapshot::Provider),
+        vec(
+            any::<std::net::SocketAddr>().prop_filter("plain", is_plain),
+            0..3
+        )
+        .prop_map(|addresses| Snapshot::Endpoints(Endpoints { addresses })),
         rules().prop_map(Snapshot::Rules),
         (object(), option::of(any::<i64>())).prop_map(
             |(consumer, not_after)| Snapshot::Credential(Credential {
@@ -266,6 +280,11 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         )),
         vec(fleet_quota, 0..3).prop_map(|quotas| Snapshot::Fleet(Fleet { quotas })),
     ]
+}
+
+/// Scope and flow are of a machine's own, and are not told.
+fn is_plain(address: &std::net::SocketAddr) -> bool {
+    *address == std::net::SocketAddr::new(address.ip(), address.port())
 }
 
 proptest! {
@@ -337,6 +356,46 @@ fn an_old_data_plane_is_not_told_of_a_halted_provider() {
     };
     let halted = Snapshot::Provider(Provider::Halted(halted));
     assert_eq!(halted.features(), [crate::HALT]);
+}
+
+#[test]
+fn a_provider_in_the_cluster_needs_its_endpoints_and_a_data_plane_that_knows_them() {
+    let port: ServicePort = "tenant/vllm/8000".parse().expect("a name");
+    let upstream = Upstream {
+        kind: ProviderKind::Protocol("OpenAI".into()),
+        url: None,
+        service: Some(Service {
+            port: port.clone(),
+            path: None,
+        }),
+        keys: Vec::new(),
+        models: Vec::new(),
+        timeouts: Timeouts {
+            connect: Duration::ZERO,
+            first_token: Duration::ZERO,
+            idle: Duration::ZERO,
+            total: Duration::ZERO,
+        },
+    };
+    let provider = Snapshot::Provider(Provider::Upstream(upstream));
+    assert_eq!(provider.references(), [Name::Endpoints(port)]);
+    assert_eq!(provider.features(), ["protocol/OpenAI", "endpoints"]);
+    let endpoints = Snapshot::Endpoints(Endpoints::default());
+    assert_eq!(endpoints.features(), ["endpoints"]);
+}
+
+#[test]
+fn an_endpoint_without_an_address_is_refused() {
+    let endpoint = |ip: &[u8], port| proto::Endpoint {
+        ip: ip.to_vec(),
+        port,
+    };
+    for endpoint in [endpoint(&[10, 0, 0], 80), endpoint(&[10, 0, 0, 1], 65_536)] {
+        let endpoints = proto::Endpoints {
+            endpoints: vec![endpoint],
+        };
+        assert!(Endpoints::try_from(endpoints).is_err());
+    }
 }
 
 #[test]

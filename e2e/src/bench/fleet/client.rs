@@ -292,6 +292,7 @@ fn text_bytes(name: &Name) -> usize {
         Name::Provider(name) | Name::Rules(name) | Name::Consumer(name) | Name::Quota(name) => {
             name.namespace.len() + name.name.len()
         }
+        Name::Endpoints(port) => port.service.namespace.len() + port.service.name.len(),
         Name::Credential { realm, .. } => realm.len(),
         Name::Fleet => 0,
     }
