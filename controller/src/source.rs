@@ -7,6 +7,7 @@ pub mod kube;
 mod files;
 mod labels;
 mod relist;
+mod service;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use turnpike_crds::{AIProvider, AIRoute, Consumer, TokenQuota};
 use turnpike_snapshot::name::ObjectName;
 
 pub use crate::source::labels::Labels;
+pub use crate::source::service::{Port, ServiceData, SliceData};
 
 /// The kinds that the controller reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +31,8 @@ pub enum Kind {
     TokenQuota,
     Secret,
     Namespace,
+    Service,
+    EndpointSlice,
 }
 
 /// Names one object of the source.
@@ -48,6 +52,8 @@ pub enum Object {
     Quota(Box<TokenQuota>),
     Secret(SecretData),
     Namespace(NamespaceData),
+    Service(ServiceData),
+    Slice(SliceData),
 }
 
 /// What a source tells. Events of one object come in their order; an object may
@@ -92,13 +98,15 @@ pub fn allowed_hostnames(annotations: Option<&BTreeMap<String, String>>) -> Vec<
 pub struct SecretBytes(Vec<u8>);
 
 impl Kind {
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 8] = [
         Kind::AIProvider,
         Kind::AIRoute,
         Kind::Consumer,
         Kind::TokenQuota,
         Kind::Secret,
         Kind::Namespace,
+        Kind::Service,
+        Kind::EndpointSlice,
     ];
 
     /// The name as written in resources.
@@ -110,6 +118,8 @@ impl Kind {
             Kind::TokenQuota => "TokenQuota",
             Kind::Secret => "Secret",
             Kind::Namespace => "Namespace",
+            Kind::Service => "Service",
+            Kind::EndpointSlice => "EndpointSlice",
         }
     }
 }
@@ -155,15 +165,18 @@ impl Object {
             kind,
             name: object_name(meta),
         };
+        let named = |kind, name: &ObjectName| ObjectKey {
+            kind,
+            name: name.clone(),
+        };
         match self {
             Object::Provider(provider) => of(Kind::AIProvider, &provider.metadata),
             Object::Route(route) => of(Kind::AIRoute, &route.metadata),
             Object::Consumer(consumer) => of(Kind::Consumer, &consumer.metadata),
             Object::Quota(quota) => of(Kind::TokenQuota, &quota.metadata),
-            Object::Secret(secret) => ObjectKey {
-                kind: Kind::Secret,
-                name: secret.name.clone(),
-            },
+            Object::Secret(secret) => named(Kind::Secret, &secret.name),
+            Object::Service(service) => named(Kind::Service, &service.name),
+            Object::Slice(slice) => named(Kind::EndpointSlice, &slice.name),
             Object::Namespace(namespace) => ObjectKey::new(Kind::Namespace, "", &namespace.name),
         }
     }

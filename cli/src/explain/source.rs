@@ -9,7 +9,7 @@ use turnpike_controller::fleet_key;
 use turnpike_controller::index::Index;
 use turnpike_controller::index::hostnames::{HostnamePattern, HostnamePolicy};
 use turnpike_controller::source::directory::Directory;
-use turnpike_controller::source::{Event, kube};
+use turnpike_controller::source::{Event, Kind, kube};
 
 use super::{Flags, Mistake};
 
@@ -94,11 +94,16 @@ impl World {
                     format!("the cluster of {named} does not answer as it should")
                 })?;
                 let (index, policy) = index(HostnamePolicy::default());
-                let note = "Secrets may not be listed by this account: keys and credentials in \
-                            Secrets count as missing here";
-                let notes = listed.lacks_secrets.then(|| note.to_owned());
+                let notes = listed.lacking.into_iter().map(|kind| {
+                    let missing = match kind {
+                        Kind::Secret => "keys and credentials in Secrets count as missing",
+                        _ => "what serviceRef names counts as missing or not ready",
+                    };
+                    format!("{kind} objects may not be listed by this account: {missing} here")
+                });
+                let notes = notes.collect();
                 let index = index.with_hostname_policy(policy);
-                Ok(Self::of(index, listed.events, notes.into_iter().collect()))
+                Ok(Self::of(index, listed.events, notes))
             }
         }
     }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{self, Namespace, Secret};
+use k8s_openapi::api::discovery::v1 as discovery;
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::{self, Config, watcher};
@@ -27,6 +28,7 @@ use turnpike_crds::{AIProvider, AIRoute, CREDENTIAL_LABEL, Consumer, TokenQuota}
 use turnpike_snapshot::name::ObjectName;
 
 use crate::source::relist::Relist;
+use crate::source::service::{EndpointSlice, SERVICE_LABEL, Service};
 use crate::source::wire::{Parts, Wire};
 use crate::source::{
     Event, Kind, NamespaceData, Object, ObjectKey, SecretData, allowed_hostnames, object_name,
@@ -138,6 +140,15 @@ fn watch_kind(client: &Client, kind: Kind, namespace: Option<&str>) -> BoxedWatc
             };
             watch(Api::all(client.clone()), chosen, self::namespace)
         }
+        Kind::Service => watch(api(client, namespace), all(), |it: Service| {
+            Object::Service(it.into())
+        }),
+        Kind::EndpointSlice => {
+            let of_services = all().labels(SERVICE_LABEL);
+            watch(api(client, namespace), of_services, |it: EndpointSlice| {
+                Object::Slice(it.into())
+            })
+        }
     }
 }
 
@@ -155,20 +166,25 @@ where
 pub struct Listed {
     /// Each object that could be read.
     pub events: Vec<Event>,
-    /// Whether Secrets may not be listed: without them nobody knows keys that are in them.
-    pub lacks_secrets: bool,
+    /// What may not be listed: what is said of objects that need them is wrong.
+    pub lacking: Vec<Kind>,
 }
+
+/// Kinds that somebody who may read our resources may well have no right to list.
+const OPTIONAL: [Kind; 3] = [Kind::Secret, Kind::Service, Kind::EndpointSlice];
 
 /// Lists every kind once.
 ///
-/// Errors: a kind other than Secrets that may not be listed or is not installed; an API
+/// Errors: a kind of ours, or Namespaces, that may not be listed or is not installed; an API
 /// server that says nothing for [`LIST_SILENCE`].
 pub async fn list_once(client: &Client) -> anyhow::Result<Listed> {
-    let mut kinds = Vec::new();
+    let (mut kinds, mut lacking) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
         match probe(client, kind).await {
             Ok(()) => kinds.push(kind),
-            Err(kube::Error::Api(status)) if status.code == 403 && kind == Kind::Secret => {}
+            Err(kube::Error::Api(status)) if status.code == 403 && OPTIONAL.contains(&kind) => {
+                lacking.push(kind);
+            }
             Err(kube::Error::Api(status)) if status.code == 404 => bail!(
                 "the API server does not know the kind {kind}; install the CRDs: kubectl apply -f crds/manifests"
             ),
@@ -194,7 +210,7 @@ pub async fn list_once(client: &Client) -> anyhow::Result<Listed> {
     }
     Ok(Listed {
         events: listed,
-        lacks_secrets: !kinds.contains(&Kind::Secret),
+        lacking,
     })
 }
 
@@ -215,6 +231,8 @@ async fn probe(client: &Client, kind: Kind) -> kube::Result<()> {
         Kind::TokenQuota => one::<TokenQuota>(client).await,
         Kind::Secret => one::<Secret>(client).await,
         Kind::Namespace => one::<Namespace>(client).await,
+        Kind::Service => one::<v1::Service>(client).await,
+        Kind::EndpointSlice => one::<discovery::EndpointSlice>(client).await,
     }
 }
 

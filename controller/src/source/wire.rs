@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use kube::api::PartialObjectMeta;
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use turnpike_crds::{
@@ -22,10 +22,8 @@ use turnpike_crds::{
 
 /// A kind that can be put together from what is read of it.
 pub(crate) trait Parts: Resource<DynamicType = ()> + Clone {
-    type Spec: DeserializeOwned;
-    type Status: DeserializeOwned;
-
-    fn assemble(metadata: ObjectMeta, spec: Self::Spec, status: Option<Self::Status>) -> Self;
+    /// Reads one object.
+    fn read(json: &str) -> serde_json::Result<Self>;
 }
 
 /// An object, or why it cannot be read and which it is.
@@ -41,11 +39,10 @@ pub(crate) enum Wire<K> {
 macro_rules! parts {
     ($($kind:ident: $spec:ident, $status:ident;)*) => {$(
         impl Parts for $kind {
-            type Spec = $spec;
-            type Status = $status;
-
-            fn assemble(metadata: ObjectMeta, spec: $spec, status: Option<$status>) -> Self {
-                Self { metadata, spec, status }
+            fn read(json: &str) -> serde_json::Result<Self> {
+                let Whole { metadata, spec, status } =
+                    serde_json::from_str::<Whole<$spec, $status>>(json)?;
+                Ok(Self { metadata: metadata.into(), spec, status })
             }
         }
     )*};
@@ -60,14 +57,12 @@ parts!(
 
 /// Of a Namespace nothing but its metadata counts.
 impl Parts for PartialObjectMeta<Namespace> {
-    type Spec = IgnoredAny;
-    type Status = IgnoredAny;
-
-    fn assemble(metadata: ObjectMeta, _: IgnoredAny, _: Option<IgnoredAny>) -> Self {
-        Self {
-            metadata,
+    fn read(json: &str) -> serde_json::Result<Self> {
+        let MetaAlone { metadata } = serde_json::from_str(json)?;
+        Ok(Self {
+            metadata: metadata.into(),
             ..Self::default()
-        }
+        })
     }
 }
 
@@ -87,7 +82,7 @@ struct MetaAlone {
 /// What is read of an object's metadata.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Meta {
+pub(super) struct Meta {
     name: Option<String>,
     namespace: Option<String>,
     uid: Option<String>,
@@ -118,12 +113,8 @@ impl From<Meta> for ObjectMeta {
 impl<'de, K: Parts> Deserialize<'de> for Wire<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        match serde_json::from_str::<Whole<K::Spec, K::Status>>(raw.get()) {
-            Ok(Whole {
-                metadata,
-                spec,
-                status,
-            }) => Ok(Self::Read(K::assemble(metadata.into(), spec, status))),
+        match K::read(raw.get()) {
+            Ok(object) => Ok(Self::Read(object)),
             Err(fault) => {
                 let alone: MetaAlone = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
                 Ok(Self::Unreadable {

@@ -180,13 +180,17 @@ async fn a_list_that_fails_at_page_3_of_7_is_begun_anew_and_removes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cluster_is_listed_once_with_or_without_secrets() {
-    for (forbidden, lacks_secrets) in [(None, false), (Some("/secrets"), true)] {
+async fn a_cluster_is_listed_once_with_or_without_what_only_some_may_list() {
+    for (forbidden, lacking) in [
+        (None, None),
+        (Some("/secrets"), Some(Kind::Secret)),
+        (Some("/endpointslices"), Some(Kind::EndpointSlice)),
+    ] {
         let server = Server::default();
         server.0.lock().forbidden = forbidden;
         let client = Client::new(server, "default");
         let listed = list_once(&client).await.unwrap();
-        assert_eq!(listed.lacks_secrets, lacks_secrets);
+        assert_eq!(listed.lacking, Vec::from_iter(lacking));
         let is_route = |event: &&Event| matches!(event, Event::Apply(Object::Route(_)));
         assert_eq!(listed.events.iter().filter(is_route).count(), PAGES);
     }
@@ -221,9 +225,11 @@ async fn a_scope_asks_for_nothing_outside_its_namespaces() {
         .flat_map(|namespace| {
             let place = format!("/apis/turnpike.dev/v1alpha1/namespaces/{namespace}");
             let of_ours = ours.map(|kind| format!("{place}/{kind}"));
-            let secrets = format!("/api/v1/namespaces/{namespace}/secrets");
+            let core = ["secrets", "services"]
+                .map(|kind| format!("/api/v1/namespaces/{namespace}/{kind}"));
+            let slices = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
             let itself = format!("/api/v1/namespaces fieldSelector=metadata.name%3D{namespace}");
-            of_ours.into_iter().chain([secrets, itself])
+            of_ours.into_iter().chain(core).chain([slices, itself])
         })
         .collect();
     assert_eq!(server.0.lock().asked, expected);
