@@ -9,6 +9,7 @@ pub mod finding;
 mod consumer;
 mod credential;
 pub(crate) mod domain;
+mod endpoints;
 mod provider;
 mod quota;
 mod reference;
@@ -27,6 +28,7 @@ pub fn snapshot(index: &Index, name: &Name) -> Option<Snapshot> {
     match name {
         Name::Domain(host) => domain::compile(index, host).map(Snapshot::Domain),
         Name::Provider(name) => provider::compile(index, name).map(Snapshot::Provider),
+        Name::Endpoints(port) => endpoints::compile(index, port).map(Snapshot::Endpoints),
         Name::Rules(name) => rules::compile(index, name).map(Snapshot::Rules),
         Name::Credential { realm, id } => {
             credential::compile(index, realm, *id).map(Snapshot::Credential)
@@ -47,7 +49,7 @@ pub fn issues(index: &Index, object: &ObjectKey) -> Option<Vec<Issue>> {
         Kind::AIRoute => domain::issues(index, name),
         Kind::Consumer => consumer::issues(index, name),
         Kind::TokenQuota => quota::issues(index, name),
-        Kind::Secret | Kind::Namespace => None,
+        Kind::Secret | Kind::Namespace | Kind::Service | Kind::EndpointSlice => None,
     }
 }
 
@@ -100,7 +102,7 @@ fn names(index: &Index, object: &ObjectKey) -> Vec<Name> {
         Kind::AIRoute => domain::names(index, name),
         Kind::Consumer => consumer::names(index, name),
         Kind::TokenQuota => quota::names(index, name),
-        Kind::Secret | Kind::Namespace => Vec::new(),
+        Kind::Secret | Kind::Namespace | Kind::Service | Kind::EndpointSlice => Vec::new(),
     }
 }
 
@@ -141,6 +143,8 @@ pub fn objects(index: &Index, name: &Name) -> Vec<ObjectKey> {
         Name::Fleet => quota::of_fleet(index)
             .map(|(quota, _)| key(Kind::TokenQuota, quota))
             .collect(),
+        // Pods come and go: whether every data plane knows of each is told by no condition.
+        Name::Endpoints(_) => Vec::new(),
         Name::Provider(_) | Name::Consumer(_) | Name::Quota(_) => Vec::new(),
     }
 }

@@ -8,6 +8,7 @@ pub mod hosts;
 pub mod keys;
 pub mod packed;
 pub mod secrets;
+pub mod services;
 pub mod table;
 
 pub(crate) mod grants;
@@ -37,6 +38,7 @@ use crate::index::keys::Keys;
 use crate::index::packed::PackedStatus;
 use crate::index::refs::Refs;
 use crate::index::secrets::Secrets;
+use crate::index::services::Services;
 use crate::index::table::{Meta, Table};
 use crate::source::{Event, Kind, NamespaceData, Object, ObjectKey};
 
@@ -57,6 +59,7 @@ pub struct Index {
     pub(crate) consumers: Table<ConsumerSpec>,
     pub(crate) quotas: Table<TokenQuotaSpec>,
     pub(crate) secrets: Secrets,
+    pub(crate) services: Services,
     pub(crate) namespaces: BTreeMap<String, NamespaceData>,
 
     pub(crate) hosts: Hosts,
@@ -117,6 +120,7 @@ impl Index {
             consumers: Table::new(),
             quotas: Table::new(),
             secrets: Secrets::default(),
+            services: Services::default(),
             namespaces: BTreeMap::new(),
             hosts: Hosts::default(),
             keys: Keys::default(),
@@ -186,7 +190,7 @@ impl Index {
     }
 
     /// Counts the objects of each kind.
-    pub fn counts(&self) -> [(Kind, usize); 6] {
+    pub fn counts(&self) -> [(Kind, usize); 8] {
         [
             (Kind::AIProvider, self.providers.len()),
             (Kind::AIRoute, self.routes.len()),
@@ -194,6 +198,8 @@ impl Index {
             (Kind::TokenQuota, self.quotas.len()),
             (Kind::Secret, self.secrets.count()),
             (Kind::Namespace, self.namespaces.len()),
+            (Kind::Service, self.services.count()),
+            (Kind::EndpointSlice, self.services.count_slices()),
         ]
     }
 
@@ -230,7 +236,7 @@ impl Index {
             Kind::AIRoute => of(&self.routes, &key.name),
             Kind::Consumer => of(&self.consumers, &key.name),
             Kind::TokenQuota => of(&self.quotas, &key.name),
-            Kind::Secret | Kind::Namespace => None,
+            Kind::Secret | Kind::Namespace | Kind::Service | Kind::EndpointSlice => None,
         }
     }
 
@@ -245,7 +251,7 @@ impl Index {
             Kind::AIRoute => of(&mut self.routes, &key.name),
             Kind::Consumer => of(&mut self.consumers, &key.name),
             Kind::TokenQuota => of(&mut self.quotas, &key.name),
-            Kind::Secret | Kind::Namespace => None,
+            Kind::Secret | Kind::Namespace | Kind::Service | Kind::EndpointSlice => None,
         };
         if let Some(slot) = slot {
             *slot = Some(PackedStatus::new(&status));
@@ -260,6 +266,8 @@ impl Index {
             Object::Quota(quota) => self.put_quota(*quota),
             Object::Secret(secret) => self.put_secret(secret),
             Object::Namespace(namespace) => self.put_namespace(namespace),
+            Object::Service(service) => self.put_service(&service),
+            Object::Slice(slice) => self.put_slice(&slice),
         }
     }
 
@@ -271,6 +279,8 @@ impl Index {
             Kind::TokenQuota => self.delete_quota(&key.name),
             Kind::Secret => self.delete_secret(&key.name),
             Kind::Namespace => self.delete_namespace(&key.name.name),
+            Kind::Service => self.delete_service(&key.name),
+            Kind::EndpointSlice => self.delete_slice(&key.name),
         }
     }
 }

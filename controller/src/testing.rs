@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use turnpike_crds::ai_provider::{
-    ProviderCredential, ProviderGrant, ProviderModel, ProviderState, Vendor,
+    Protocol, ProviderCredential, ProviderGrant, ProviderModel, ProviderState, ServiceRef, Vendor,
 };
 use turnpike_crds::ai_route::{
     Allow, Authentication, AuthenticationMode, BackendRef, RouteMatch, RouteRule, RouteState,
     TemplateGrant, TemplateRef,
 };
-use turnpike_crds::common::{Count, Duration, SecretKeyRef, SecretRef};
+use turnpike_crds::common::{Count, Duration, SecretKeyRef, SecretRef, ServicePort};
 use turnpike_crds::consumer::{ApiKey, ConsumerState};
 use turnpike_crds::namespaces::{GrantedNamespaces, NamespaceSelector, NamespacesFrom};
 use turnpike_crds::token_quota::Limit;
@@ -25,7 +25,10 @@ use turnpike_snapshot::name::ObjectName;
 
 use crate::index::hostnames::HostnamePolicy;
 use crate::index::{Index, Touched};
-use crate::source::{Event, Kind, NamespaceData, Object, ObjectKey, SecretBytes, SecretData};
+use crate::source::{
+    Event, Kind, NamespaceData, Object, ObjectKey, Port, SecretBytes, SecretData, ServiceData,
+    SliceData,
+};
 
 /// The namespace that may select others.
 pub(crate) const PLATFORM: &str = "turnpike-system";
@@ -134,6 +137,7 @@ pub(crate) fn provider(namespace: &str, name: &str) -> Builder<AIProvider> {
             vendor: Some(Vendor::Echo),
             protocol: None,
             url: None,
+            service_ref: None,
             credentials: Vec::new(),
             models: Vec::new(),
             timeouts: Default::default(),
@@ -152,6 +156,21 @@ impl Builder<AIProvider> {
 
     pub(crate) fn state(mut self, state: ProviderState) -> Self {
         self.0.spec.state = state;
+        self
+    }
+
+    /// Makes it a server of OpenAI's format behind a Service; the port by number or by name.
+    pub(crate) fn service(mut self, service: &str, port: &str) -> Self {
+        self.0.spec.vendor = None;
+        self.0.spec.protocol = Some(Protocol::OpenAI);
+        self.0.spec.service_ref = Some(ServiceRef {
+            name: service.into(),
+            port: match port.parse() {
+                Ok(number) => ServicePort::Number(number),
+                Err(_) => ServicePort::Name(port.into()),
+            },
+            path: None,
+        });
         self
     }
 
@@ -409,6 +428,45 @@ pub(crate) fn secret(namespace: &str, secret: &str, values: &[(&str, &str)]) -> 
             .map(|(key, value)| ((*key).to_owned(), SecretBytes::new(*value)))
             .collect(),
     }))
+}
+
+/// A Service with these ports, each with its name, which selects pods or does not.
+pub(crate) fn service(
+    namespace: &str,
+    service: &str,
+    has_selector: bool,
+    ports: &[(&str, u16)],
+) -> Event {
+    Event::Apply(Object::Service(ServiceData {
+        name: name(namespace, service),
+        has_selector,
+        ports: self::ports(ports),
+    }))
+}
+
+/// A slice `name` of a Service with these ready pods.
+pub(crate) fn slice(
+    (namespace, slice): (&str, &str),
+    service: &str,
+    ports: &[(&str, u16)],
+    addresses: &[&str],
+) -> Event {
+    Event::Apply(Object::Slice(SliceData {
+        name: name(namespace, slice),
+        service: service.into(),
+        ports: self::ports(ports),
+        addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
+    }))
+}
+
+fn ports(ports: &[(&str, u16)]) -> Vec<Port> {
+    let ports = ports.iter();
+    ports
+        .map(|&(name, number)| Port {
+            name: name.into(),
+            number,
+        })
+        .collect()
 }
 
 /// A Namespace with a uid and perhaps a label.

@@ -1,18 +1,19 @@
-//! AIProviders: address, keys and models, self-contained.
+//! AIProviders: address, keys and models, self-contained but for the endpoints of a Service.
 //!
 //! Keys that cannot be had are left out while one is left; without any the
-//! provider is faulty, and so it is when its URL is none or what it says of its
-//! models is no glob. One that is drained or blocked is that before all, whatever
-//! else is wrong with it, and its keys stay here.
+//! provider is faulty, and so it is when its URL is none, its Service has no such
+//! port, or what it says of its models is no glob. One that is drained or blocked
+//! is that before all, whatever else is wrong with it, and its keys stay here.
 
 use hyper::Uri;
 use turnpike_crds::AIProviderSpec;
 use turnpike_crds::ai_provider::{ProviderCredential, ProviderModel, ProviderState};
 use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::provider::{
-    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
+    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
 };
 
+use crate::compile::endpoints;
 use crate::compile::finding::{Finding, Issue, Subject, joined};
 use crate::compile::reference::{glob_issue, glob_issues, secret_issue};
 use crate::glob;
@@ -37,6 +38,10 @@ pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Provider> {
     if keys.is_empty() && !spec.credentials.is_empty() {
         return Some(faulty(name, &key_issues));
     }
+    let service = match service(index, name, spec) {
+        Ok(service) => service,
+        Err(issue) => return Some(faulty(name, &[issue])),
+    };
     let Some(kind) = kind(spec) else {
         let reason = format!("AIProvider {name}: spec names neither vendor nor protocol");
         return Some(Provider::Faulty { reason });
@@ -44,6 +49,7 @@ pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Provider> {
     Some(Provider::Upstream(Upstream {
         kind,
         url: spec.url.clone(),
+        service,
         keys,
         models: spec.models.iter().map(model).collect(),
         timeouts: Timeouts {
@@ -59,6 +65,7 @@ pub(crate) fn issues(index: &Index, name: &ObjectName) -> Option<Vec<Issue>> {
     let spec = &index.providers.get(name)?.spec;
     let mut issues = spec_issues(spec);
     issues.extend(grant_issues(spec));
+    issues.extend(service(index, name, spec).err());
     issues.extend(keys(index, name, spec).1);
     Some(issues)
 }
@@ -110,6 +117,19 @@ fn halt(state: ProviderState) -> Option<Halt> {
         ProviderState::Drain => Some(Halt::Drain),
         ProviderState::Blocked => Some(Halt::Blocked),
     }
+}
+
+fn service(
+    index: &Index,
+    name: &ObjectName,
+    spec: &AIProviderSpec,
+) -> Result<Option<Service>, Issue> {
+    let Some(wanted) = &spec.service_ref else {
+        return Ok(None);
+    };
+    let port = endpoints::resolve(index, &name.namespace, wanted)?;
+    let path = wanted.path.clone();
+    Ok(Some(Service { port, path }))
 }
 
 /// What is wrong with the resource itself, besides what the schema refuses.

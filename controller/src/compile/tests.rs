@@ -1,5 +1,6 @@
 //! Resources in, whole snapshots and findings out.
 
+mod services;
 mod status;
 
 use std::time::Duration;
@@ -71,6 +72,7 @@ fn upstream(keys: &[(&str, &str)], models: &[(&str, Option<&str>)]) -> Snapshot 
     Snapshot::Provider(Provider::Upstream(Upstream {
         kind: ProviderKind::Vendor("Echo".into()),
         url: None,
+        service: None,
         keys: keys.collect(),
         models: models.collect(),
         timeouts: timeouts(),

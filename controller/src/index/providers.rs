@@ -54,7 +54,7 @@ impl Index {
         let before = change.before.as_ref().map(|stored| &stored.spec);
         let now = self.providers.get(name).map(|stored| &stored.spec);
         self.refs
-            .replace(&key, &secrets(name, before), &secrets(name, now));
+            .replace(&key, &targets(name, before), &targets(name, now));
         let mut touched = Touched {
             names: [Name::Provider(name.clone())].into(),
             ..Touched::default()
@@ -103,11 +103,14 @@ impl Index {
     }
 }
 
-fn secrets(name: &ObjectName, spec: Option<&AIProviderSpec>) -> BTreeSet<ObjectKey> {
+/// What the provider itself refers to.
+fn targets(name: &ObjectName, spec: Option<&AIProviderSpec>) -> BTreeSet<ObjectKey> {
     let credentials = spec.into_iter().flat_map(|spec| &spec.credentials);
-    credentials
-        .map(|credential| {
-            ObjectKey::new(Kind::Secret, &name.namespace, &credential.secret_ref.name)
-        })
-        .collect()
+    let secrets = credentials.map(|credential| {
+        ObjectKey::new(Kind::Secret, &name.namespace, &credential.secret_ref.name)
+    });
+    let service = spec.and_then(|spec| spec.service_ref.as_ref());
+    let service =
+        service.map(|service| ObjectKey::new(Kind::Service, &name.namespace, &service.name));
+    secrets.chain(service).collect()
 }

@@ -2,6 +2,7 @@
 
 mod counts;
 mod order;
+mod services;
 
 use std::collections::BTreeSet;
 
@@ -70,6 +71,8 @@ fn what_is_told_again_touches_nothing() {
             quota("a", "q").event(),
             secret("a", "s", &[("k", "v")]),
             namespace("a", "uid", &[]),
+            service("a", "vllm", true, &[("http", 80)]),
+            slice(("a", "s"), "vllm", &[("http", 80)], &["10.0.0.1"]),
         ]
     };
     let mut index = index_of(events());

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use turnpike_snapshot::name::ServicePort;
 use turnpike_snapshot::{Name, Snapshot};
 
 use crate::compile;
@@ -113,11 +114,24 @@ fn object() -> impl Strategy<Value = Object> {
                 false => quota.object(),
             }
         }),
-        (tenant(), label(), key()).prop_map(|(ns, name, value)| {
-            let Event::Apply(object) = secret(ns, name, &[("k", value)]) else {
-                unreachable!("secret() applies");
-            };
-            object
+        (tenant(), label(), key()).prop_map(|(ns, name, value)| applied(secret(
+            ns,
+            name,
+            &[("k", value)]
+        ))),
+        (tenant(), label(), label(), any::<bool>()).prop_map(|(ns, name, of, is_named)| {
+            let port = if is_named { "http" } else { "80" };
+            provider(ns, name).service(of, port).object()
+        }),
+        (tenant(), label(), any::<bool>(), any::<bool>()).prop_map(
+            |(ns, name, has_selector, is_named)| {
+                let port = if is_named { "http" } else { "web" };
+                applied(service(ns, name, has_selector, &[(port, 80)]))
+            }
+        ),
+        (tenant(), label(), label(), 0..3_usize).prop_map(|(ns, name, of, pods)| {
+            let pods = &["10.0.0.1", "10.0.0.2"][..pods];
+            applied(slice((ns, name), of, &[("http", 8000)], pods))
         }),
         (tenant(), label(), any::<bool>(), host(), any::<bool>()).prop_map(
             |(ns, uid, is_gold, host, is_allowed)| {
@@ -127,13 +141,17 @@ fn object() -> impl Strategy<Value = Object> {
                     &[]
                 };
                 let hosts = if is_allowed { &[host][..] } else { &[] };
-                let Event::Apply(object) = namespace_allowed(ns, uid, labels, hosts) else {
-                    unreachable!("namespace_allowed() applies");
-                };
-                object
+                applied(namespace_allowed(ns, uid, labels, hosts))
             }
         ),
     ]
+}
+
+fn applied(event: Event) -> Object {
+    let Event::Apply(object) = event else {
+        unreachable!("builders apply");
+    };
+    object
 }
 
 /// One that may be gone by the end.
@@ -159,6 +177,10 @@ fn all(index: &Index) -> (BTreeMap<Name, Snapshot>, BTreeMap<ObjectKey, Findings
             names.insert(Name::Rules(name(ns, label)));
             names.insert(Name::Consumer(name(ns, label)));
             names.insert(Name::Quota(name(ns, label)));
+            names.insert(Name::Endpoints(ServicePort {
+                service: name(ns, label),
+                port: 80,
+            }));
         }
     }
     let snapshots = names

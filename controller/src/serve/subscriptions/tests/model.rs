@@ -341,6 +341,7 @@ pub(super) fn provider(version: u64, vendor: &str) -> Snapshot {
     Snapshot::Provider(Provider::Upstream(Upstream {
         kind: ProviderKind::Vendor(vendor.into()),
         url: Some(url),
+        service: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {
