@@ -66,6 +66,7 @@ fn shared() -> Vec<(Name, Snapshot)> {
     let upstream = Upstream {
         kind: ProviderKind::Vendor("Echo".into()),
         url: None,
+        service: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {

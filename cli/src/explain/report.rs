@@ -105,9 +105,20 @@ pub(super) struct Backend {
     /// Of the requests that come so far, in percent.
     pub(super) share: f64,
     pub(super) vendor: Option<&'static str>,
+    /// Where it is a Service of the cluster.
+    pub(super) service: Option<Service>,
     pub(super) upstream_model: Option<String>,
     /// Why it is never chosen, or what it answers when it is.
     pub(super) out: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Service {
+    /// `namespace/name`.
+    pub(super) name: String,
+    /// How many of its endpoints are ready.
+    pub(super) ready_endpoints: usize,
 }
 
 #[derive(Debug, Serialize)]

@@ -169,6 +169,10 @@ fn backend(backend: &Backend) -> String {
     if let (Some(vendor), Some(model)) = (backend.vendor, &backend.upstream_model) {
         text += &format!(", {vendor}, asked for {model}");
     }
+    if let Some(service) = &backend.service {
+        let (name, ready) = (&service.name, service.ready_endpoints);
+        text += &format!(", Service {name} with {ready} ready");
+    }
     match &backend.out {
         Some(reason) if *share > 0.0 => format!("{text}; faulty: {reason}"),
         Some(reason) => format!("{text}; out: {reason}"),

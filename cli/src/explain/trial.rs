@@ -41,7 +41,7 @@ use turnpike_snapshot::{Name, Snapshot};
 use super::Mistake;
 use super::report::{
     self, Authorization, Backend, Claim, Explanation, Host, Issue, Limit, Quota, Refusal, Request,
-    Rule, Standing, Verdict,
+    Rule, Service, Standing, Verdict,
 };
 use super::source::World;
 
@@ -380,6 +380,7 @@ impl<'a> Trial<'a> {
                     total => f64::from(weight) * 100.0 / total as f64,
                 },
                 vendor: vendor(backend),
+                service: service(backend),
                 upstream_model: None,
                 out: out(backend, *offer),
             };
@@ -552,6 +553,15 @@ fn vendor(backend: &BackendView) -> Option<&'static str> {
     let provider = backend.provider.load()?;
     let upstream = provider.state.as_ref().ok()?;
     Some(upstream.vendor)
+}
+
+fn service(backend: &BackendView) -> Option<Service> {
+    let provider = backend.provider.load()?;
+    let service = provider.state.as_ref().ok()?.service.as_ref()?;
+    Some(Service {
+        name: service.name.to_string(),
+        ready_endpoints: service.ready(),
+    })
 }
 
 /// Why a backend is never chosen.

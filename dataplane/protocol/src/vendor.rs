@@ -29,6 +29,14 @@ impl WireProtocol {
             WireProtocol::Anthropic => Auth::XApiKey,
         }
     }
+
+    /// The path of the base URL that clients of a server of one's own are usually given.
+    pub fn default_path(self) -> &'static str {
+        match self {
+            WireProtocol::OpenAI => "/v1",
+            WireProtocol::Anthropic => "",
+        }
+    }
 }
 
 /// A protocol's name that nobody knows.

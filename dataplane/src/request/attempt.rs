@@ -1,20 +1,25 @@
 //! Step 7: one provider asked: chosen, encoded for, sent to, its answer classified.
 //!
 //! There is one attempt so far. It ends at the first content of the answer,
-//! so another one could follow any error of it without the client noticing.
+//! so another one could follow any error of it without the client noticing. What
+//! no server has read may go to several endpoints of one provider meanwhile.
 
 mod choose;
 mod retry_after;
+mod send;
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport};
 use turnpike_protocol::{
     ClientProtocol, FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor,
 };
+
+use send::{Letter, send};
 
 pub use choose::{Candidate, Offer, candidate, choose, is_offered, longest_total, offer};
 
@@ -22,9 +27,8 @@ use super::error::{RequestError, Result};
 use super::relay::{self, Answer, Clocks, HeldStream};
 use super::settle::{Account, Spent};
 use super::transform;
-use crate::metrics::UpstreamFault;
 use crate::store::view::{RuleView, UpstreamView};
-use crate::upstream::{AnswerBody, PiecesBody, Pool, SendError, echo};
+use crate::upstream::{AnswerBody, Pool, echo};
 
 /// Everything about a request that an attempt needs, whoever is asked.
 pub struct Order<'a> {
@@ -71,16 +75,12 @@ pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> R
         }
         Transport::Http => {
             let is_streaming = reply.is_streaming();
-            let mut request = Request::new(PiecesBody::new(body));
-            write_head(
-                &mut request,
-                order,
-                &candidate,
-                upstream,
+            let letter = Letter {
+                head: head(order, &candidate, upstream, is_streaming, account)?,
+                body,
                 is_streaming,
-                account,
-            )?;
-            send(pool, request, upstream, is_streaming, &mut clocks, account).await?
+            };
+            send(pool, letter, upstream, &mut clocks, account).await?
         }
     };
     if !response.status().is_success() {
@@ -134,14 +134,14 @@ fn note(account: &mut Account, candidate: &Candidate<'_>, upstream: &UpstreamVie
     });
 }
 
-fn write_head(
-    request: &mut Request<PiecesBody>,
+fn head(
     order: &Order<'_>,
     candidate: &Candidate<'_>,
     upstream: &UpstreamView,
     is_streaming: bool,
     account: &Account,
-) -> Result<()> {
+) -> Result<Parts> {
+    let mut request = Request::new(());
     let path = vendor::upstream_path(upstream.protocol, order.operation);
     let uri = upstream
         .base_url
@@ -162,55 +162,7 @@ fn write_head(
     if let Some((name, value)) = candidate.key(upstream).and_then(|key| key.header.as_ref()) {
         request.headers_mut().insert(name, value.clone());
     }
-    Ok(())
-}
-
-/// Sends the request and waits for the head of the answer.
-///
-/// Of a stream the head is part of the first token's time; of a whole answer it may come only once
-/// everything is generated, so there the total timeout alone rules.
-async fn send(
-    pool: &Pool,
-    request: Request<PiecesBody>,
-    upstream: &UpstreamView,
-    is_streaming: bool,
-    clocks: &mut Clocks,
-    account: &mut Account,
-) -> Result<Response<AnswerBody>> {
-    let mut sending = pool.start(request);
-    let connected = clocks
-        .within(sending.connected(upstream.timeouts.connect))
-        .await?;
-    connected.map_err(|error| unreachable(&error))?;
-    account.spent(Spent::Taken);
-    if is_streaming {
-        clocks.await_first_token();
-    }
-    let answer = clocks.within(sending.answer()).await?;
-    let response = answer.map_err(|error| {
-        if error.is_unsent() {
-            account.spent(Spent::Unsent);
-        }
-        unreachable(&error)
-    })?;
-    Ok(response.map(AnswerBody::Http))
-}
-
-fn unreachable(error: &SendError) -> RequestError {
-    match error {
-        SendError::ConnectTimeout(after) => RequestError::timeout("connect", *after),
-        SendError::Connect(_) => {
-            let message = error.to_string();
-            let fault = UpstreamFault::Unreachable;
-            let status = StatusCode::BAD_GATEWAY;
-            RequestError::upstream(fault, status, "provider_unreachable", message)
-        }
-        SendError::Broken => {
-            let message = error.to_string();
-            let (fault, status) = (UpstreamFault::Cut, StatusCode::BAD_GATEWAY);
-            RequestError::upstream(fault, status, "provider_connection_lost", message)
-        }
-    }
+    Ok(request.into_parts().0)
 }
 
 /// Reads what a provider says instead of an answer.

@@ -121,6 +121,15 @@ impl RequestError {
         error
     }
 
+    /// Nobody behind the provider's Service (`namespace/name`) is ready; that may pass any moment.
+    pub fn no_ready_endpoint(service: &str) -> Self {
+        let message = format!("no endpoint of Service {service} is ready; try again");
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let mut error = Self::new(status, "no_ready_endpoint", message);
+        error.0.fault = Some(UpstreamFault::Unavailable);
+        error.retry_after(Duration::from_secs(1))
+    }
+
     /// The rule that would decide, or who may use it, cannot be had; in words for whoever wrote the route.
     pub fn route_unavailable(reason: &str) -> Self {
         let message = format!("a route of this host cannot be used: {reason}");

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use papaya::Equivalent;
 use turnpike_snapshot::Name;
 use turnpike_snapshot::credential::CredentialId;
-use turnpike_snapshot::name::ObjectName;
+use turnpike_snapshot::name::{ObjectName, ServicePort};
 
 use super::slot::Slot;
 use super::view::{
-    ConsumerSlot, CredentialView, DomainView, FleetSlot, ProviderSlot, QuotaSlot, RulesSlot,
-    TenantSlot,
+    ConsumerSlot, CredentialView, DomainView, EndpointsSlot, FleetSlot, ProviderSlot, QuotaSlot,
+    RulesSlot, TenantSlot,
 };
 
 /// Where a domain's current form is; the aliases of a wildcard share its slot.
@@ -24,6 +24,7 @@ pub(crate) struct Tables {
     domains: Lookups<String, Arc<DomainSlot>>,
     credentials: Lookups<CredentialKey, Arc<CredentialView>>,
     pub(crate) providers: Table<ObjectName, ProviderSlot>,
+    pub(crate) endpoints: Table<ServicePort, EndpointsSlot>,
     pub(crate) rules: Table<ObjectName, RulesSlot>,
     pub(crate) consumers: Table<ObjectName, ConsumerSlot>,
     pub(crate) quotas: Table<ObjectName, QuotaSlot>,
@@ -122,6 +123,7 @@ impl Default for Tables {
             domains: papaya::HashMap::new(),
             credentials: papaya::HashMap::new(),
             providers: Table::default(),
+            endpoints: Table::default(),
             rules: Table::default(),
             consumers: Table::default(),
             quotas: Table::default(),
@@ -227,6 +229,11 @@ impl Tables {
     pub(crate) fn empty(&self, name: &Name) {
         match name {
             Name::Provider(object) => self.providers.slot(object).store(None),
+            Name::Endpoints(port) => {
+                let slot = self.endpoints.slot(port);
+                slot.runtime().renew(&[]);
+                slot.store(None);
+            }
             Name::Rules(object) => self.rules.slot(object).store(None),
             Name::Consumer(object) => self.consumers.slot(object).store(None),
             Name::Quota(object) => self.quotas.slot(object).store(None),
@@ -246,6 +253,7 @@ impl Tables {
     pub(crate) fn remove_unused(&self, name: &Name) -> bool {
         match name {
             Name::Provider(name) => self.providers.remove_unused(name),
+            Name::Endpoints(port) => self.endpoints.remove_unused(port),
             Name::Rules(name) => self.rules.remove_unused(name),
             Name::Consumer(name) => self.consumers.remove_unused(name),
             Name::Quota(name) => self.quotas.remove_unused(name),

@@ -12,7 +12,8 @@ pub use domain::{
     RulesView, TemplateView,
 };
 pub use provider::{
-    BaseUrl, HaltedView, KeyView, ModelView, ProviderView, TimeoutsView, Unusable, UpstreamView,
+    BaseUrl, EndpointsView, HaltedView, KeyView, ModelView, ProviderView, ServiceView,
+    TimeoutsView, Unusable, UpstreamView,
 };
 pub use quota::{FleetQuotaView, FleetView, LimitView, QuotaView, SelectorView, TenantView};
 pub use turnpike_snapshot::consumer::Consumer;
@@ -22,9 +23,12 @@ pub use turnpike_snapshot::quota::{Amount, CounterPer, OnStoreFailure};
 
 use super::glob::GlobError;
 use super::slot::{ProviderRuntime, Slot};
+use crate::upstream::endpoint::Known;
 
 /// Where a provider's current form is.
 pub type ProviderSlot = Slot<ProviderView, ProviderRuntime>;
+/// Where the endpoints of a Service's port are; providers of the same Service share it.
+pub type EndpointsSlot = Slot<EndpointsView, Known>;
 /// Where a template's current form is.
 pub type RulesSlot = Slot<RulesView>;
 /// Where a consumer's current form is.

@@ -65,6 +65,14 @@ impl Addresses {
         }
     }
 
+    /// Whether an endpoint of a Service may have the address: pods live in private ranges. This
+    /// machine itself, its link and metadata are no pods.
+    pub fn allow_endpoint(&self, address: IpAddr) -> bool {
+        let is_loopback = carried(address).is_loopback();
+        let is_private = Place::of(carried(address)) == Place::Private;
+        self.allow(address) || is_private && !is_loopback
+    }
+
     /// Looks at a host that is an address itself, which no resolver is asked about.
     fn check_literal(&self, uri: &Uri) -> Result<(), Forbidden> {
         let host = uri.host().unwrap_or_default();
@@ -270,6 +278,29 @@ mod tests {
             assert!(!allows(&cluster, closed), "{closed}");
             assert!(allows(&Addresses::Any, closed), "{closed}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_may_be_private_and_nothing_else_that_is_closed() {
+        let cluster = cluster(&[]);
+        let allows = |address: &str| cluster.allow_endpoint(address.parse().unwrap());
+        for open in ["10.1.2.3", "100.64.0.1", "240.0.0.1", "fd12::1", "8.8.8.8"] {
+            assert!(allows(open), "{open}");
+        }
+        for closed in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "169.254.169.254",
+            "fe80::1",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "0.0.0.0",
+            "224.0.0.1",
+        ] {
+            assert!(!allows(closed), "{closed}");
+        }
+        assert!(self::cluster(&["127.0.0.0/8"]).allow_endpoint([127, 0, 0, 2].into()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which of several providers a request goes to.
+//! Which of several providers, or of several servers of one, a request goes to.
 
 use rand::{Rng, RngExt};
 
@@ -16,6 +16,21 @@ pub fn choose(weights: impl Iterator<Item = u32> + Clone, rng: &mut impl Rng) ->
         }
     }
     None
+}
+
+/// Chooses among `len`: of two at random, the one with the smaller load.
+///
+/// Source: M. Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 1996.
+pub fn of_two(len: usize, load: impl Fn(usize) -> usize, rng: &mut impl Rng) -> Option<usize> {
+    match len {
+        0 => None,
+        1 => Some(0),
+        _ => {
+            let one = rng.random_range(0..len);
+            let other = (one + rng.random_range(1..len)) % len;
+            Some(if load(other) < load(one) { other } else { one })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -51,6 +66,21 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(7);
         assert_eq!(choose([0, 0].into_iter(), &mut rng), None);
         assert_eq!(choose([].into_iter(), &mut rng), None);
+    }
+
+    #[test]
+    fn equal_servers_get_equal_shares_and_the_busiest_nothing() {
+        let mut rng = StdRng::seed_from_u64(7);
+        let mut counts = [0; 3];
+        for _ in 0..9000 {
+            counts[of_two(3, |_| 1, &mut rng).unwrap()] += 1;
+        }
+        assert!(counts.iter().all(|count| (2800..3200).contains(count)));
+        let loads = [9, 1, 1];
+        let chosen = (0..100).filter_map(|_| of_two(3, |at| loads[at], &mut rng));
+        assert_eq!(chosen.filter(|at| *at == 0).count(), 0);
+        assert_eq!(of_two(1, |_| 5, &mut rng), Some(0));
+        assert_eq!(of_two(0, |_| 0, &mut rng), None);
     }
 
     #[test]

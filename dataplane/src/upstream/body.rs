@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::echo::EchoBody;
+use super::endpoint::Load;
 
 /// A body in pieces whose length is known; never copied together.
 pub struct PiecesBody {
@@ -54,6 +55,8 @@ impl Body for PiecesBody {
 pub enum AnswerBody {
     /// Of a server. Dropping it half-way closes the connection (HTTP/1.1) or resets the stream (HTTP/2).
     Http(Incoming),
+    /// The same, of a server behind a Service, where it is under way until it is dropped.
+    Endpoint(Incoming, Load),
     /// Of the model in this process.
     Echo(EchoBody),
 }
@@ -67,7 +70,7 @@ impl AnswerBody {
     /// Waits for the next bytes; `None`: the provider has ended its answer. Trailers are skipped.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
         let body = match self {
-            AnswerBody::Http(body) => body,
+            AnswerBody::Http(body) | AnswerBody::Endpoint(body, _) => body,
             AnswerBody::Echo(body) => return body.poll_chunk(cx),
         };
         loop {

@@ -1,8 +1,9 @@
 //! Connections to providers, kept open between requests: HTTP/1.1 or HTTP/2 by ALPN, with or without TLS.
 //!
 //! One pool for all providers, so that tenants who use the same vendor share
-//! connections; nothing of a request lives on in a connection. Redirects are
-//! never followed. Errors name what failed and never an address.
+//! connections, and one for each endpoint of a Service, so that it goes with it;
+//! nothing of a request lives on in a connection. Redirects are never followed.
+//! Errors name what failed and never an address.
 
 use std::error::Error;
 use std::pin::pin;
@@ -20,6 +21,8 @@ use tracing::warn;
 
 use super::addresses::{Addresses, Forbidden, Guarded, Resolver};
 use super::body::PiecesBody;
+use super::endpoint::{Connections, Endpoint};
+use super::kept::{Past, Remembering};
 
 /// How long a connection may idle: under the 60 s after which common load balancers drop it unasked.
 const IDLE_CONNECTION: Duration = Duration::from_secs(50);
@@ -36,6 +39,7 @@ type Connector = HttpsConnector<Guarded<HttpConnector<Resolver>>>;
 #[derive(Clone)]
 pub struct Pool {
     client: Client<Connector, PiecesBody>,
+    addresses: Addresses,
     has_roots: bool,
 }
 
@@ -51,12 +55,19 @@ pub enum SendError {
     /// The connection broke before an answer came.
     #[error("the provider closed the connection without an answer")]
     Broken,
+    /// The same of a connection that had served before and ended without a word: it was closed
+    /// while it idled.
+    #[error("the provider closed the connection without an answer")]
+    Stale,
 }
+
+const FORBIDDEN: &str =
+    "its address is private or reserved; who runs the gateway may open it by --allow-provider-cidr";
 
 impl SendError {
     /// Whether the provider cannot have seen the request.
     pub fn is_unsent(&self) -> bool {
-        !matches!(self, SendError::Broken)
+        !matches!(self, SendError::Broken | SendError::Stale)
     }
 }
 
@@ -70,7 +81,8 @@ impl Pool {
     pub fn with_roots(roots: RootCertStore, addresses: Addresses) -> Self {
         let has_roots = !roots.is_empty();
         Self {
-            client: client(roots, addresses),
+            client: client(roots, addresses.clone()),
+            addresses,
             has_roots,
         }
     }
@@ -78,8 +90,28 @@ impl Pool {
     /// Starts to send a request; it goes on as the result is awaited.
     pub fn start(&self, mut request: Request<PiecesBody>) -> Sending {
         let connection = capture_connection(&mut request);
+        self.sending(self.client.request(request), connection)
+    }
+
+    /// The same to an endpoint, which is what the request's URI must name; its `host` may differ.
+    ///
+    /// Errors: an address that no endpoint may have.
+    pub fn start_at(
+        &self,
+        endpoint: &Endpoint,
+        mut request: Request<PiecesBody>,
+    ) -> Result<Sending, SendError> {
+        if !self.addresses.allow_endpoint(endpoint.address().ip()) {
+            return Err(SendError::Connect(FORBIDDEN));
+        }
+        let connection = capture_connection(&mut request);
+        let connections = endpoint.connections(new_connections);
+        Ok(self.sending(connections.request(request), connection))
+    }
+
+    fn sending(&self, answer: ResponseFuture, connection: CaptureConnection) -> Sending {
         Sending {
-            answer: self.client.request(request),
+            answer,
             early: None,
             connection,
             has_roots: self.has_roots,
@@ -120,7 +152,9 @@ impl Sending {
             Some(answer) => answer,
             None => (&mut self.answer).await,
         };
-        answer.map_err(|error| explain(&error, self.has_roots))
+        answer
+            .inspect(|answer| Past::note_answer(answer.extensions()))
+            .map_err(|error| explain(&error, self.has_roots))
     }
 }
 
@@ -136,13 +170,14 @@ async fn sleep_for(bound: Option<Duration>) -> Duration {
 
 fn explain(error: &legacy::Error, has_roots: bool) -> SendError {
     if !error.is_connect() {
-        return SendError::Broken;
+        return match Past::was_stale(error) {
+            true => SendError::Stale,
+            false => SendError::Broken,
+        };
     }
     let is_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
     if causes(error).any(|cause| cause.is::<Forbidden>()) {
-        return SendError::Connect(
-            "its address is private or reserved; who runs the gateway may open it by --allow-provider-cidr",
-        );
+        return SendError::Connect(FORBIDDEN);
     }
     SendError::Connect(match io_kind(error) {
         _ if is_tls && !has_roots => {
@@ -160,23 +195,40 @@ fn explain(error: &legacy::Error, has_roots: bool) -> SendError {
 fn client(roots: RootCertStore, addresses: Addresses) -> Client<Connector, PiecesBody> {
     let mut http = HttpConnector::new_with_resolver(Resolver::new(addresses.clone()));
     http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_keepalive(Some(Duration::from_secs(60)));
+    set_up(&mut http);
     let connector = HttpsConnectorBuilder::new()
         .with_tls_config(tls(roots))
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(Guarded::new(http, addresses));
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_CONNECTION)
-        .pool_max_idle_per_host(IDLE_PER_ADDRESS)
+    builder()
         .http2_keep_alive_interval(KEEP_ALIVE.0)
         .http2_keep_alive_timeout(KEEP_ALIVE.1)
         .http2_initial_stream_window_size(WINDOW.0)
         .http2_initial_connection_window_size(WINDOW.1)
         .build(connector)
+}
+
+/// Connections to one endpoint: HTTP/1.1 in the clear.
+fn new_connections() -> Connections {
+    let mut http = HttpConnector::new();
+    set_up(&mut http);
+    builder().build(Remembering::new(http))
+}
+
+fn set_up<R>(http: &mut HttpConnector<R>) {
+    http.set_nodelay(true);
+    http.set_keepalive(Some(Duration::from_secs(60)));
+}
+
+fn builder() -> legacy::Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .pool_max_idle_per_host(IDLE_PER_ADDRESS);
+    builder
 }
 
 fn tls(roots: RootCertStore) -> ClientConfig {

@@ -18,6 +18,7 @@ mod request_provider;
 mod request_quota_down;
 mod request_refusals;
 mod request_secrets;
+mod request_service;
 mod request_suspension;
 mod request_templates;
 mod request_wire;

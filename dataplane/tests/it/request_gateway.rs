@@ -131,6 +131,12 @@ impl TestGateway {
         .await
     }
 
+    /// Reaches only providers at such addresses.
+    pub(super) async fn guarded(world: World, addresses: Addresses) -> Self {
+        let memory = quota::Store::Memory(MemoryStore::default());
+        Self::with_parts(world.store(), memory, Arc::default(), Pool::new(addresses)).await
+    }
+
     async fn with_parts(
         store: Store,
         counters: quota::Store,

@@ -41,6 +41,7 @@ pub(super) fn upstream(protocol: &str, url: &str) -> Upstream {
     Upstream {
         kind: ProviderKind::Protocol(protocol.into()),
         url: Some(url.into()),
+        service: None,
         keys: vec![ProviderKey {
             name: "main".into(),
             secret: PROVIDER_KEY.into(),
@@ -66,6 +67,7 @@ pub(super) fn echo() -> Upstream {
     Upstream {
         kind: ProviderKind::Vendor("Echo".into()),
         url: None,
+        service: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: timeouts(),

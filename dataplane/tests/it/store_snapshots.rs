@@ -54,6 +54,7 @@ pub(crate) fn provider(vendor: &str) -> Say {
     let upstream = Upstream {
         kind: ProviderKind::Vendor(vendor.into()),
         url: None,
+        service: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {

@@ -65,6 +65,11 @@ pub fn candidate<'a>(backend: &'a BackendView, model: &str) -> Result<Candidate<
         .load()
         .ok_or_else(|| RequestError::provider_unavailable("it does not exist"))?;
     let upstream = provider.state.as_ref().map_err(RequestError::from)?;
+    if let Some(service) = &upstream.service
+        && service.ready() == 0
+    {
+        return Err(RequestError::no_ready_endpoint(&service.name));
+    }
     let asked = backend.model.as_deref().unwrap_or(model);
     let upstream_model =
         map_model(&upstream.models, asked).ok_or_else(|| model_not_found(model))?;

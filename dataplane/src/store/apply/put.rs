@@ -12,8 +12,8 @@ use crate::store::book::{Form, Settled};
 use crate::store::slot::Slot;
 use crate::store::tables::{CredentialKey, DomainSlot};
 use crate::store::view::{
-    CompileError, CredentialView, DomainView, FleetView, ProviderView, QuotaView, RulesView,
-    TenantView,
+    CompileError, CredentialView, DomainView, EndpointsView, FleetView, ProviderView, QuotaView,
+    RulesView, TenantView,
 };
 
 impl Applying<'_> {
@@ -59,13 +59,18 @@ impl Applying<'_> {
         match (name, snapshot) {
             (Name::Domain(host), Snapshot::Domain(domain)) => self.put_wildcard(host, domain)?,
             (Name::Provider(object), Snapshot::Provider(provider)) => {
-                let view = ProviderView::compile(provider)?;
+                let view = ProviderView::compile(provider, tables)?;
                 let is_blocked = view.is_blocked();
                 let slot = tables.providers.slot(object);
                 slot.store(Some(Arc::new(view)));
                 if is_blocked {
                     slot.runtime().end_attempts();
                 }
+            }
+            (Name::Endpoints(port), Snapshot::Endpoints(endpoints)) => {
+                let slot = tables.endpoints.slot(port);
+                let view = EndpointsView(slot.runtime().renew(&endpoints.addresses));
+                slot.store(Some(Arc::new(view)));
             }
             (Name::Rules(object), Snapshot::Rules(rules)) => {
                 let view = RulesView::compile(rules, tables)?;

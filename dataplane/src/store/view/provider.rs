@@ -8,11 +8,13 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Uri};
 use turnpike_protocol::vendor::{self, Auth, Preset, Transport, WireProtocol};
 use turnpike_snapshot::provider::{
-    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
+    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
 };
 
-use super::CompileError;
+use super::{CompileError, EndpointsSlot};
 use crate::store::glob::Pattern;
+use crate::store::tables::Tables;
+use crate::upstream::Endpoint;
 
 /// A provider, usable or not.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ pub struct UpstreamView {
     pub auth: Auth,
     /// Where it is; `None` only for those in this process.
     pub base_url: Option<BaseUrl>,
+    /// Who serves it there, where that is a Service of the cluster.
+    pub service: Option<ServiceView>,
     /// Used in turn; empty: requests carry no key.
     pub keys: Vec<KeyView>,
     /// Empty: every model name is passed on as it is.
@@ -59,6 +63,21 @@ pub struct UpstreamView {
     /// How long each part of an attempt may take.
     pub timeouts: TimeoutsView,
 }
+
+/// A Service whose endpoints are asked in place of the base URL's host.
+#[derive(Debug)]
+pub struct ServiceView {
+    /// `namespace/name`.
+    pub name: Arc<str>,
+    /// What each of them is told it is: the Service's name in the cluster, and its port.
+    pub host: HeaderValue,
+    /// Empty until they are known.
+    pub endpoints: Arc<EndpointsSlot>,
+}
+
+/// Those behind a port of a Service that take requests, in the order of their addresses.
+#[derive(Debug)]
+pub struct EndpointsView(pub Vec<Arc<Endpoint>>);
 
 /// A base URL, as the vendor's own SDK takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,9 +122,9 @@ pub struct TimeoutsView {
 }
 
 impl ProviderView {
-    pub(crate) fn compile(provider: &Provider) -> Result<Self, CompileError> {
+    pub(crate) fn compile(provider: &Provider, tables: &Tables) -> Result<Self, CompileError> {
         let state = match provider {
-            Provider::Upstream(upstream) => Ok(UpstreamView::compile(upstream)?),
+            Provider::Upstream(upstream) => Ok(UpstreamView::compile(upstream, tables)?),
             Provider::Halted(halted) => Err(Unusable::Halted(HaltedView::compile(halted)?)),
             Provider::Faulty { reason } => Err(Unusable::Faulty(reason.as_str().into())),
         };
@@ -147,10 +166,20 @@ struct Speech {
 }
 
 impl UpstreamView {
-    fn compile(upstream: &Upstream) -> Result<Self, CompileError> {
+    fn compile(upstream: &Upstream, tables: &Tables) -> Result<Self, CompileError> {
         let speech = Speech::of(&upstream.kind)?;
+        let service = upstream.service.as_ref();
+        let service = service.filter(|_| speech.transport == Transport::Http);
+        let url = match service {
+            Some(service) => Some(service_url(service, speech.protocol)),
+            None => upstream.url.clone(),
+        };
+        let base_url = base_url(&speech, url.as_deref())?;
+        let service = service.zip(base_url.as_ref());
+        let service = service.map(|(service, url)| ServiceView::new(service, url, tables));
         Ok(Self {
-            base_url: base_url(&speech, upstream.url.as_deref())?,
+            service: service.transpose()?,
+            base_url,
             keys: upstream
                 .keys
                 .iter()
@@ -167,6 +196,32 @@ impl UpstreamView {
             transport: speech.transport,
             auth: speech.auth,
         })
+    }
+}
+
+/// A Service under its name in the cluster.
+///
+/// Source: Kubernetes, "DNS for Services and Pods".
+fn service_url(service: &Service, protocol: WireProtocol) -> String {
+    let name = &service.port.service;
+    let path = service.path.as_deref().unwrap_or(protocol.default_path());
+    let port = service.port.port;
+    format!("http://{}.{}.svc:{port}{path}", name.name, name.namespace)
+}
+
+impl ServiceView {
+    fn new(service: &Service, url: &BaseUrl, tables: &Tables) -> Result<Self, CompileError> {
+        let wrong = |_| CompileError::Header(url.authority.to_string());
+        Ok(Self {
+            name: service.port.service.to_string().into(),
+            host: HeaderValue::from_str(url.authority.as_str()).map_err(wrong)?,
+            endpoints: tables.endpoints.slot(&service.port),
+        })
+    }
+
+    /// How many take requests.
+    pub fn ready(&self) -> usize {
+        self.endpoints.load().map_or(0, |view| view.0.len())
     }
 }
 

@@ -6,6 +6,7 @@ fn upstream(kind: ProviderKind, url: Option<&str>) -> Upstream {
     Upstream {
         kind,
         url: url.map(Into::into),
+        service: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {
@@ -15,6 +16,10 @@ fn upstream(kind: ProviderKind, url: Option<&str>) -> Upstream {
             total: Duration::ZERO,
         },
     }
+}
+
+fn compiled(upstream: &Upstream) -> Result<UpstreamView, CompileError> {
+    UpstreamView::compile(upstream, &Tables::default())
 }
 
 fn vendor_named(name: &str) -> ProviderKind {
@@ -27,19 +32,19 @@ fn with_key(kind: ProviderKind, secret: &str) -> Result<UpstreamView, CompileErr
         name: "main".into(),
         secret: secret.into(),
     });
-    UpstreamView::compile(&upstream)
+    compiled(&upstream)
 }
 
 #[test]
 fn a_vendor_knows_its_own_address() {
-    let view = UpstreamView::compile(&upstream(vendor_named("DeepSeek"), None)).unwrap();
+    let view = compiled(&upstream(vendor_named("DeepSeek"), None)).unwrap();
     let url = view.base_url.unwrap().join("/chat/completions").unwrap();
     assert_eq!(url, "https://api.deepseek.com/v1/chat/completions");
 }
 
 #[test]
 fn a_url_of_the_users_goes_before_the_vendors() {
-    let view = UpstreamView::compile(&upstream(
+    let view = compiled(&upstream(
         vendor_named("OpenAI"),
         Some("http://10.0.0.1:8000/x/"),
     ));
@@ -49,22 +54,63 @@ fn a_url_of_the_users_goes_before_the_vendors() {
 
 #[test]
 fn the_echo_vendor_has_no_address() {
-    let view = UpstreamView::compile(&upstream(vendor_named("Echo"), None)).unwrap();
+    let view = compiled(&upstream(vendor_named("Echo"), None)).unwrap();
     assert_eq!((view.base_url, view.transport), (None, Transport::Echo));
 }
 
 #[test]
 fn unknown_vendors_and_protocols_are_refused() {
     for kind in [vendor_named("Nope"), ProviderKind::Protocol("Nope".into())] {
-        let refused = UpstreamView::compile(&upstream(kind, Some("http://p.test")));
+        let refused = compiled(&upstream(kind, Some("http://p.test")));
         assert!(refused.unwrap_err().to_string().contains("\"Nope\""));
     }
 }
 
 #[test]
 fn a_protocol_needs_a_url() {
-    let refused = UpstreamView::compile(&upstream(ProviderKind::Protocol("OpenAI".into()), None));
+    let refused = compiled(&upstream(ProviderKind::Protocol("OpenAI".into()), None));
     assert_eq!(refused.unwrap_err(), CompileError::MissingUrl);
+}
+
+fn behind_a_service(kind: ProviderKind, path: Option<&str>) -> Upstream {
+    Upstream {
+        service: Some(Service {
+            port: "models/vllm/8000".parse().unwrap(),
+            path: path.map(Into::into),
+        }),
+        ..upstream(kind, None)
+    }
+}
+
+#[test]
+fn a_service_has_the_path_that_its_protocol_usually_has_or_another() {
+    let protocol = |name: &str| ProviderKind::Protocol(name.into());
+    let cases = [
+        (protocol("OpenAI"), None, "/v1"),
+        (vendor_named("DeepSeek"), None, "/v1"),
+        (protocol("Anthropic"), None, ""),
+        (protocol("OpenAI"), Some("/"), ""),
+        (protocol("OpenAI"), Some("/openai/v1/"), "/openai/v1"),
+    ];
+    for (kind, path, expected) in cases {
+        let view = compiled(&behind_a_service(kind, path)).unwrap();
+        let url = view.base_url.unwrap().join("/x").unwrap();
+        let expected = format!("http://vllm.models.svc:8000{expected}/x");
+        assert_eq!(url.to_string(), expected);
+        assert_eq!(view.service.unwrap().host, "vllm.models.svc:8000");
+    }
+}
+
+#[test]
+fn providers_of_one_service_share_its_endpoints() {
+    let tables = Tables::default();
+    let compile = || {
+        let upstream = behind_a_service(vendor_named("OpenAI"), None);
+        let view = UpstreamView::compile(&upstream, &tables).unwrap();
+        view.service.unwrap().endpoints
+    };
+    assert!(Arc::ptr_eq(&compile(), &compile()));
+    assert!(compile().is_empty());
 }
 
 #[test]
@@ -107,7 +153,7 @@ fn a_key_that_no_header_can_carry_is_refused_by_name_alone() {
 
 #[test]
 fn a_zero_timeout_is_no_bound() {
-    let view = UpstreamView::compile(&upstream(vendor_named("Echo"), None)).unwrap();
+    let view = compiled(&upstream(vendor_named("Echo"), None)).unwrap();
     assert_eq!(view.timeouts.connect, Some(Duration::from_secs(3)));
     assert_eq!(view.timeouts.idle, None);
 }

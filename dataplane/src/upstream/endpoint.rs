@@ -1,0 +1,236 @@
+//! Servers behind a Service, each with what is under way there and with connections of its own.
+//!
+//! An endpoint that cannot be connected to rests for a while: it is asked again only when nobody
+//! else can be. One that has left the Service loses its idle connections at once; requests under
+//! way there end in peace.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use hyper_util::client::legacy::Client;
+use parking_lot::Mutex;
+use rand::Rng;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::balance;
+use super::body::PiecesBody;
+use super::kept::Remembering;
+
+/// How long an endpoint rests: within it a Kubernetes that works has told that the pod is gone.
+const REST: Duration = Duration::from_secs(5);
+
+/// One server behind a Service.
+pub struct Endpoint {
+    address: SocketAddr,
+    in_flight: AtomicUsize,
+    born: Instant,
+    /// Milliseconds after `born`.
+    rests_until: AtomicU64,
+    /// `None`: none was needed yet, or it has left the Service.
+    connections: Mutex<Option<Connections>>,
+}
+
+/// Connections to one endpoint; dropped, the idle ones are closed.
+pub(super) type Connections = Client<Remembering, PiecesBody>;
+
+/// A request under way at an endpoint, until dropped.
+#[derive(Debug)]
+pub struct Load(Arc<Endpoint>);
+
+/// The endpoints that a Service has, and those that it had and that requests are still under way at.
+#[derive(Debug, Default)]
+pub struct Known(Mutex<HashMap<SocketAddr, Weak<Endpoint>>>);
+
+impl Endpoint {
+    fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            in_flight: AtomicUsize::new(0),
+            born: Instant::now(),
+            rests_until: AtomicU64::new(0),
+            connections: Mutex::new(None),
+        }
+    }
+
+    /// Where it is. Not for callers' eyes.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Requests under way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it could not be connected to.
+    pub fn rest(&self, now: Instant) {
+        let until = self.millis(now + REST).max(1);
+        self.rests_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Notes that it answers.
+    pub fn recover(&self) {
+        if self.rests_until.load(Ordering::Relaxed) != 0 {
+            self.rests_until.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is better not asked now.
+    pub fn is_resting(&self, now: Instant) -> bool {
+        match self.rests_until.load(Ordering::Relaxed) {
+            0 => false,
+            until => self.millis(now) < until,
+        }
+    }
+
+    /// Gives its connections, which are made by the first who needs them.
+    pub(super) fn connections(&self, make: impl FnOnce() -> Connections) -> Connections {
+        self.connections.lock().get_or_insert_with(make).clone()
+    }
+
+    fn retire(&self) {
+        *self.connections.lock() = None;
+    }
+
+    fn millis(&self, time: Instant) -> u64 {
+        let passed = time.saturating_duration_since(self.born);
+        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("address", &self.address)
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Load {
+    /// Begins a request.
+    pub fn new(endpoint: Arc<Endpoint>) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(endpoint)
+    }
+
+    /// Where the request is under way.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.0
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Known {
+    /// Gives the endpoints at these addresses, as they were where they were known before, and has
+    /// all others let go of their idle connections.
+    pub fn renew(&self, addresses: &[SocketAddr]) -> Vec<Arc<Endpoint>> {
+        let mut known = self.0.lock();
+        let before = std::mem::take(&mut *known);
+        let held = |address| before.get(address).and_then(Weak::upgrade);
+        let endpoints: Vec<_> = addresses
+            .iter()
+            .map(|address| held(address).unwrap_or_else(|| Arc::new(Endpoint::new(*address))))
+            .collect();
+        *known = endpoints
+            .iter()
+            .map(|endpoint| (endpoint.address, Arc::downgrade(endpoint)))
+            .collect();
+        for (address, endpoint) in before {
+            if !known.contains_key(&address)
+                && let Some(gone) = endpoint.upgrade()
+            {
+                gone.retire();
+                // Requests under way there count again should it come back.
+                known.insert(address, endpoint);
+            }
+        }
+        endpoints
+    }
+}
+
+/// Chooses among the endpoints that are wanted: of two at random, the one with less under way.
+pub fn pick(
+    endpoints: &[Arc<Endpoint>],
+    is_wanted: impl Fn(&Endpoint) -> bool,
+    rng: &mut impl Rng,
+) -> Option<Arc<Endpoint>> {
+    let wanted: SmallVec<[&Arc<Endpoint>; 16]> = endpoints
+        .iter()
+        .filter(|endpoint| is_wanted(endpoint))
+        .collect();
+    let chosen = balance::of_two(wanted.len(), |at| wanted[at].in_flight(), rng)?;
+    Some(Arc::clone(wanted[chosen]))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    fn addresses(ports: &[u16]) -> Vec<SocketAddr> {
+        let ports = ports.iter();
+        ports
+            .map(|port| SocketAddr::from(([10, 0, 0, 1], *port)))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_under_way_outlives_a_change_of_the_others() {
+        let known = Known::default();
+        let first = known.renew(&addresses(&[1, 2]));
+        let load = Load::new(first[1].clone());
+        drop(first);
+        assert_eq!(known.renew(&addresses(&[2, 3]))[0].in_flight(), 1);
+        assert!(known.renew(&[]).is_empty());
+        let back = known.renew(&addresses(&[2]));
+        assert_eq!(back[0].in_flight(), 1);
+        drop(load);
+        assert_eq!(back[0].in_flight(), 0);
+    }
+
+    #[test]
+    fn who_left_and_has_nothing_under_way_is_forgotten() {
+        let known = Known::default();
+        drop(known.renew(&addresses(&[1])));
+        known.renew(&[]);
+        assert!(known.0.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_be_reached_rests_for_a_while() {
+        let endpoint = Endpoint::new(addresses(&[1])[0]);
+        let now = Instant::now();
+        assert!(!endpoint.is_resting(now));
+        endpoint.rest(now);
+        assert!(endpoint.is_resting(now) && endpoint.is_resting(now + REST / 2));
+        assert!(!endpoint.is_resting(now + REST));
+        endpoint.rest(now);
+        endpoint.recover();
+        assert!(!endpoint.is_resting(now));
+    }
+
+    #[tokio::test]
+    async fn the_less_loaded_of_the_wanted_is_chosen() {
+        let endpoints = Known::default().renew(&addresses(&[1, 2, 3]));
+        let mut rng = StdRng::seed_from_u64(7);
+        let _busy = Load::new(endpoints[0].clone());
+        for _ in 0..20 {
+            let chosen = pick(&endpoints, |it| it.address().port() != 3, &mut rng);
+            assert_eq!(chosen.unwrap().address().port(), 2);
+        }
+        assert!(pick(&endpoints, |_| false, &mut rng).is_none());
+    }
+}
