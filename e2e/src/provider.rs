@@ -4,7 +4,7 @@
 pub mod replies;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,7 +89,12 @@ struct Shared {
 impl Provider {
     /// Starts a good one.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::start_at(IpAddr::from([127, 0, 0, 1])).await
+    }
+
+    /// The same at another of this machine's addresses.
+    pub async fn start_at(ip: IpAddr) -> Result<Self> {
+        let listener = TcpListener::bind((ip, 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(Behaviour::GOOD),

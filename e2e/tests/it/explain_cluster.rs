@@ -82,7 +82,7 @@ users: [{name: main, user: {}}]
     })
 }
 
-async fn explain(scene: &Scene, host: &str, key: &str, more: &[&str]) -> Result<Output> {
+pub(crate) async fn explain(scene: &Scene, host: &str, key: &str, more: &[&str]) -> Result<Output> {
     let file = scene.folder.join("key");
     std::fs::write(&file, key).context("writing the key")?;
     let mut command = tokio::process::Command::new(places::program("turnpike")?);
@@ -95,6 +95,6 @@ async fn explain(scene: &Scene, host: &str, key: &str, more: &[&str]) -> Result<
     Ok(command.args(more).output().await?)
 }
 
-fn report(output: &Output) -> Result<Value> {
+pub(crate) fn report(output: &Output) -> Result<Value> {
     serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))
 }

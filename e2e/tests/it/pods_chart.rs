@@ -48,7 +48,7 @@ fn the_chart_serves_through_upgrades_scaling_and_crashes() -> Result<()> {
 }
 
 /// Gives back when all pods are ready.
-async fn install(pods: &PodCluster, values: &str) -> Result<()> {
+pub(crate) async fn install(pods: &PodCluster, values: &str) -> Result<()> {
     let chart = chart()?;
     let arguments = [
         "install",
