@@ -9,8 +9,8 @@ use turnpike_crds::ai_provider::{
     Protocol, ProviderCredential, ProviderGrant, ProviderModel, ProviderState, ServiceRef, Vendor,
 };
 use turnpike_crds::ai_route::{
-    Allow, Authentication, AuthenticationMode, BackendRef, RouteMatch, RouteRule, RouteState,
-    TemplateGrant, TemplateRef,
+    Allow, Authentication, AuthenticationMode, BackendRef, CertificateRef, ClientCaRef, RouteMatch,
+    RouteRule, RouteState, TemplateGrant, TemplateRef,
 };
 use turnpike_crds::common::{Count, Duration, SecretKeyRef, SecretRef, ServicePort};
 use turnpike_crds::consumer::{ApiKey, ConsumerState};
@@ -212,6 +212,7 @@ pub(crate) fn route(namespace: &str, name: &str) -> Builder<AIRoute> {
             class_name: DEFAULT_CLASS.into(),
             hostnames: Vec::new(),
             rules_from: None,
+            tls: None,
             grants: Vec::new(),
             authentication: None,
             authorization: None,
@@ -267,6 +268,24 @@ impl Builder<AIRoute> {
         self.0.spec.rules_from = Some(TemplateRef {
             name: template.into(),
             namespace: Some(namespace.into()),
+        });
+        self
+    }
+
+    /// Shows the certificate in a Secret.
+    pub(crate) fn certificate(mut self, secret: &str) -> Self {
+        let tls = self.0.spec.tls.get_or_insert_default();
+        tls.certificate_refs.push(CertificateRef {
+            name: secret.into(),
+        });
+        self
+    }
+
+    /// Asks callers for a certificate of the CAs in a Secret.
+    pub(crate) fn client_ca(mut self, secret: &str) -> Self {
+        let tls = self.0.spec.tls.get_or_insert_default();
+        tls.client_ca_ref = Some(ClientCaRef {
+            name: secret.into(),
         });
         self
     }

@@ -39,7 +39,8 @@ use crate::status::{HostnameStatus, Status, conditions_of_object, named};
     validation = Rule::new("has(self.hostnames) || !has(self.rulesFrom)").message("rulesFrom needs hostnames: a template cannot take its rules from another"),
     validation = Rule::new("has(self.hostnames) || self.state == 'Active'").message("a template has no requests of its own; suspend the routes that take its rules"),
     validation = Rule::new("!has(self.stateMessage) || self.state == 'Suspended'").message("stateMessage needs state: Suspended"),
-    validation = Rule::new("!has(self.hostnames) || !has(self.grants)").message("grants are for templates: leave hostnames out, or remove grants")
+    validation = Rule::new("!has(self.hostnames) || !has(self.grants)").message("grants are for templates: leave hostnames out, or remove grants"),
+    validation = Rule::new("has(self.hostnames) || !has(self.tls)").message("a template has no host to show a certificate for; set tls in the routes that take its rules")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AIRouteSpec {
@@ -63,6 +64,10 @@ pub struct AIRouteSpec {
     /// authorization and maxBodyBytes hold where this route has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules_from: Option<TemplateRef>,
+    /// How the route's hosts are served over TLS; default: by a certificate of the platform's
+    /// that names them, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<RouteTls>,
     /// Of a template: the namespaces besides its own whose routes may take its rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64))]
@@ -110,6 +115,49 @@ pub enum RouteState {
     Active,
     /// They are refused with 403 `tenant_suspended`; hosts and counters stay.
     Suspended,
+}
+
+/// How hosts are served over TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("has(self.certificateRefs) || has(self.clientCARef)").message("tls needs certificateRefs, clientCARef or both; leave tls out to use the platform's certificate")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RouteTls {
+    /// Certificates of the route's namespace; a host is shown the one that names it itself, else
+    /// one that names its wildcard, else the platform's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub certificate_refs: Vec<CertificateRef>,
+    /// Callers must show a certificate that one of these CAs has signed. The requirement is the
+    /// host's: it holds for every route of the host.
+    #[serde(
+        default,
+        rename = "clientCARef",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub client_ca_ref: Option<ClientCaRef>,
+}
+
+/// Names a certificate with its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificateRef {
+    /// A Secret of type `kubernetes.io/tls` with the label `turnpike.dev/credential: "true"`:
+    /// the chain under `tls.crt`, the key under `tls.key`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Names CAs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClientCaRef {
+    /// A Secret with the label `turnpike.dev/credential: "true"`: certificates in PEM under
+    /// `ca.crt`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// Names a template.
