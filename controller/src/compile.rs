@@ -6,6 +6,7 @@
 
 pub mod finding;
 
+pub(crate) mod certificate;
 mod consumer;
 mod credential;
 pub(crate) mod domain;
@@ -37,6 +38,13 @@ pub fn snapshot(index: &Index, name: &Name) -> Option<Snapshot> {
         Name::Quota(name) => quota::compile(index, name).map(Snapshot::Quota),
         Name::Tenant(namespace) => tenant::compile(index, namespace).map(Snapshot::Tenant),
         Name::Fleet => Some(Snapshot::Fleet(tenant::compile_fleet(index))),
+        Name::Certificate(name) => certificate::compile(index, name).map(Snapshot::Certificate),
+        Name::Authority(name) => {
+            certificate::compile_authority(index, name).map(Snapshot::Authority)
+        }
+        Name::FleetCertificates => Some(Snapshot::FleetCertificates(certificate::compile_fleet(
+            index,
+        ))),
     }
 }
 
@@ -65,12 +73,20 @@ pub fn findings(index: &Index, object: &ObjectKey) -> Option<Findings> {
         Kind::AIProvider => provider::halted(index, &object.name),
         _ => None,
     };
-    Some(Findings {
+    let mut findings = Findings {
         halted,
         hostnames,
         counts: counts(index, object),
         ..Findings::new(&issues, names)
-    })
+    };
+    if object.kind == Kind::AIRoute
+        && findings.resolved_refs.is_true
+        && let Some(route) = index.routes.get(&object.name)
+        && let Some(validity) = certificate::validity(index, &object.name, &route.spec)
+    {
+        findings.resolved_refs.add(&validity);
+    }
+    Some(findings)
 }
 
 fn counts(index: &Index, object: &ObjectKey) -> Counts {
@@ -145,6 +161,11 @@ pub fn objects(index: &Index, name: &Name) -> Vec<ObjectKey> {
             .collect(),
         // Pods come and go: whether every data plane knows of each is told by no condition.
         Name::Endpoints(_) => Vec::new(),
+        Name::Certificate(name) | Name::Authority(name) => {
+            let routes = index.routes_of_secret(name).into_iter();
+            routes.map(|route| key(Kind::AIRoute, route)).collect()
+        }
+        Name::FleetCertificates => Vec::new(),
         Name::Provider(_) | Name::Consumer(_) | Name::Quota(_) => Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use turnpike_snapshot::name::ObjectName;
 
 use self::protection::ProtectionFlags;
 pub use self::protection::{Protection, Secured};
@@ -110,6 +111,17 @@ pub struct Flags {
     )]
     pub hostname_policy: Vec<HostnamePattern>,
 
+    /// Secrets of type kubernetes.io/tls with the label turnpike.dev/credential, each NAME of the
+    /// platform namespace or NAMESPACE/NAME: the one that names a host best is shown where its
+    /// route has no certificate of its own for it
+    #[arg(
+        long,
+        env = "TURNPIKE_FLEET_CERTIFICATES",
+        value_name = "SECRET",
+        value_delimiter = ','
+    )]
+    pub fleet_certificates: Vec<String>,
+
     /// How clients reach hosts, such as https://{host}: routes tell it as status.hostnames[].url,
     /// which is left out without it
     #[arg(long, env = "TURNPIKE_PUBLIC_URL", value_name = "URL")]
@@ -140,6 +152,8 @@ pub struct Config {
     pub class: String,
     /// Which hosts namespaces may claim.
     pub hostname_policy: HostnamePolicy,
+    /// The Secrets of the certificates for hosts without one of their own.
+    pub fleet_certificates: Vec<ObjectName>,
     /// How clients reach hosts, for status.
     pub public_url: Option<PublicUrl>,
     /// Whether mass deletions go through unasked.
@@ -181,6 +195,8 @@ pub enum Mistake {
     NoTokenFile(PathBuf),
     #[error("--advertise {0} is not HOST:PORT")]
     NoAddress(String),
+    #[error("--fleet-certificates {0:?} is neither NAME nor NAMESPACE/NAME of a Secret")]
+    NoSecret(String),
     #[error("--namespaces {0:?} is no name of a namespace")]
     NoNamespace(String),
     #[error(
@@ -205,6 +221,10 @@ impl Flags {
         if !is_label(&self.class) {
             return Err(Mistake::NoClass(self.class));
         }
+        let certificates = self.fleet_certificates.iter();
+        let certificates = certificates
+            .map(|text| secret_name(text, &self.platform_namespace))
+            .collect::<Result<_, _>>()?;
         let scope = scope(self.namespaces, &self.platform_namespace);
         let source = match (self.files, self.kubeconfig) {
             (Some(directory), _) if !directory.is_dir() => {
@@ -227,6 +247,7 @@ impl Flags {
         Ok(Config {
             source,
             hostname_policy,
+            fleet_certificates: certificates,
             protection,
             listen: self.listen,
             advertise: self.advertise,
@@ -246,6 +267,14 @@ fn scope(namespaces: Vec<String>, platform_namespace: &str) -> Scope {
     }
     let platform = platform_namespace.to_owned();
     Scope::Namespaces(namespaces.into_iter().chain([platform]).collect())
+}
+
+fn secret_name(text: &str, platform_namespace: &str) -> Result<ObjectName, Mistake> {
+    let (namespace, name) = text.split_once('/').unwrap_or((platform_namespace, text));
+    let is_name = !name.is_empty() && !name.contains('/') && is_label(namespace);
+    is_name
+        .then(|| ObjectName::new(namespace, name))
+        .ok_or_else(|| Mistake::NoSecret(text.to_owned()))
 }
 
 /// Source: RFC 1123, labels, as Kubernetes names namespaces and `className` asks for.
@@ -321,6 +350,25 @@ mod tests {
         assert!(url.is_some() && config(&[]).unwrap().public_url.is_none());
         let flags = ["turnpike-controller", "--public-url", "https://a.test"];
         assert_eq!(Flags::try_parse_from(flags).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn certificates_of_the_fleet_are_the_platforms_unless_they_say_whose() {
+        let arguments = [
+            "--fleet-certificates",
+            "maas,certs/wild",
+            "--platform-namespace",
+            "p",
+        ];
+        let expected = [
+            ObjectName::new("p", "maas"),
+            ObjectName::new("certs", "wild"),
+        ];
+        assert_eq!(config(&arguments).unwrap().fleet_certificates, expected);
+        for text in ["a/b/c", "/b", "a/", "A/b"] {
+            let mistake = config(&["--fleet-certificates", text]).unwrap_err();
+            assert_eq!(mistake, Mistake::NoSecret(text.into()));
+        }
     }
 
     #[test]

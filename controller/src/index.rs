@@ -11,6 +11,7 @@ pub mod secrets;
 pub mod services;
 pub mod table;
 
+pub(crate) mod certificates;
 pub(crate) mod grants;
 
 mod consumers;
@@ -50,6 +51,7 @@ pub struct Index {
     platform_namespace: String,
     /// Routes of another are as if they were not there.
     class: String,
+    fleet_certificates: Vec<ObjectName>,
     hostname_policy: HostnamePolicy,
     origin: Origin,
     synced: BTreeSet<Kind>,
@@ -112,6 +114,7 @@ impl Index {
             fleet_keys,
             platform_namespace: platform_namespace.into(),
             class: DEFAULT_CLASS.to_owned(),
+            fleet_certificates: Vec::new(),
             hostname_policy: HostnamePolicy::default(),
             origin: Origin::Cluster,
             synced: BTreeSet::new(),
@@ -149,6 +152,12 @@ impl Index {
         self
     }
 
+    /// Names the Secrets of the platform's certificates; before any object is applied.
+    pub fn with_fleet_certificates(mut self, certificates: Vec<ObjectName>) -> Self {
+        self.fleet_certificates = certificates;
+        self
+    }
+
     /// Applies one event and tells what it touched; work is proportional to that.
     ///
     /// An object that is applied again with no change, or none but its status,
@@ -177,6 +186,11 @@ impl Index {
     /// The namespace whose objects may select others.
     pub fn platform_namespace(&self) -> &str {
         &self.platform_namespace
+    }
+
+    /// The Secrets of the platform's certificates, in the platform's order.
+    pub fn fleet_certificates(&self) -> &[ObjectName] {
+        &self.fleet_certificates
     }
 
     /// Where the objects come from.

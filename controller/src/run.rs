@@ -144,7 +144,8 @@ impl Controller {
         };
         let index = index
             .with_class(config.class)
-            .with_hostname_policy(config.hostname_policy);
+            .with_hostname_policy(config.hostname_policy)
+            .with_fleet_certificates(config.fleet_certificates);
         if guard.is_none() && !listen.ip().is_loopback() {
             warn!(
                 %listen,

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use turnpike_crds::Status;
 use turnpike_snapshot::credential::FleetKey;
+use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::{Name, Snapshot};
 
 use crate::compile;
@@ -62,16 +64,26 @@ impl World {
     /// Applies events and tells everyone whom they concern. For one writer.
     pub fn apply(&self, events: impl IntoIterator<Item = Event>) {
         let mut touched = Touched::default();
-        let is_synced = {
+        let was_synced = *self.synced.borrow();
+        let (is_synced, certificates) = {
             let mut index = self.index.write();
             for event in events {
                 touched.merge(index.apply(event));
             }
             // Under the lock: whoever reads the index sees what changed in it lag.
-            self.hub.publish(std::mem::take(&mut touched.names));
-            index.is_synced()
+            let names = std::mem::take(&mut touched.names);
+            let is_synced = index.is_synced();
+            let certificates = changed_certificates(&index, &names, is_synced, was_synced);
+            self.hub.publish(names);
+            (is_synced, certificates)
         };
         self.touch(touched);
+        for name in certificates {
+            let fault = self.read(|index| compile::certificate::fleet_fault(index, &name));
+            if let Some(fault) = fault {
+                warn!(%name, fault, "certificate of --fleet-certificates not usable");
+            }
+        }
         self.synced
             .send_if_modified(|synced| std::mem::replace(synced, is_synced) != is_synced);
     }
@@ -131,6 +143,21 @@ impl World {
             self.wake.notify_one();
         }
     }
+}
+
+/// Gives those of the platform's certificates that may be another's now, all once at the start:
+/// nobody's status tells of them.
+fn changed_certificates(
+    index: &Index,
+    names: &BTreeSet<Name>,
+    is_synced: bool,
+    was_synced: bool,
+) -> Vec<ObjectName> {
+    let is_changed =
+        |name: &&ObjectName| !was_synced || names.contains(&Name::Certificate((*name).clone()));
+    let certificates = index.fleet_certificates().iter().filter(is_changed);
+    let certificates = certificates.filter(|_| is_synced);
+    certificates.cloned().collect()
 }
 
 impl View for World {

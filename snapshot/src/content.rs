@@ -1,5 +1,6 @@
 //! The sum of all kinds of snapshots, what each refers to and what it needs.
 
+use crate::certificate::{Authority, Certificate, FleetCertificates};
 use crate::consumer::Consumer;
 use crate::credential::Credential;
 use crate::domain::{Authentication, Domain, Route, Rule, Template};
@@ -33,6 +34,12 @@ pub enum Snapshot {
     Tenant(Tenant),
     /// Of `fleet`.
     Fleet(Fleet),
+    /// Of `certificate/<namespace>/<name>`.
+    Certificate(Certificate),
+    /// Of `authority/<namespace>/<name>`.
+    Authority(Authority),
+    /// Of `fleet-certificates`.
+    FleetCertificates(FleetCertificates),
 }
 
 impl Snapshot {
@@ -53,14 +60,30 @@ impl Snapshot {
                 .iter()
                 .map(|entry| Name::Quota(entry.quota.clone()))
                 .collect(),
+            Snapshot::FleetCertificates(fleet) => {
+                let certificates = fleet.certificates.iter().cloned();
+                certificates.map(Name::Certificate).collect()
+            }
             Snapshot::Provider(_)
             | Snapshot::Endpoints(_)
             | Snapshot::Consumer(_)
-            | Snapshot::Quota(_) => Vec::new(),
+            | Snapshot::Quota(_)
+            | Snapshot::Certificate(_)
+            | Snapshot::Authority(_) => Vec::new(),
         };
         names.sort();
         names.dedup();
         names
+    }
+
+    /// Whether whoever holds an older form keeps that in force instead: this one cannot be used,
+    /// and what it was before can still be.
+    pub fn keeps_previous(&self) -> bool {
+        matches!(
+            self,
+            Snapshot::Certificate(Certificate::Faulty { .. })
+                | Snapshot::Authority(Authority::Faulty { .. })
+        )
     }
 
     /// Names the features that a data plane must have to obey this snapshot.
@@ -105,6 +128,8 @@ pub const HALT: &str = "provider-halt";
 pub const ENDPOINTS: &str = "endpoints";
 /// Of a data plane that heeds what a backend may not be asked for.
 pub const GRANTS: &str = "grants";
+/// Of a data plane that shows a domain's certificates and asks callers for theirs.
+pub const TLS: &str = "tls";
 
 fn domain_references(domain: &Domain) -> Vec<Name> {
     let routes = domain.routes.iter();
@@ -125,6 +150,14 @@ fn domain_references(domain: &Domain) -> Vec<Name> {
         .flat_map(|route| providers(&route.rules))
         .chain(anonymous)
         .chain(templates)
+        .chain(domain.certificates.iter().cloned().map(Name::Certificate))
+        .chain(
+            domain
+                .client_authorities
+                .iter()
+                .cloned()
+                .map(Name::Authority),
+        )
         .chain([Name::Tenant(domain.namespace.clone()), Name::Fleet])
         .collect()
 }
@@ -141,6 +174,8 @@ fn domain_features(domain: &Domain) -> Vec<String> {
     let has = |has: fn(&Route) -> bool| domain.routes.iter().any(has);
     let templates = has(|route| route.template.is_some()).then(|| TEMPLATES.to_owned());
     let suspension = has(|route| route.suspension.is_some()).then(|| SUSPENSION.to_owned());
+    let has_tls = !domain.certificates.is_empty() || !domain.client_authorities.is_empty();
+    let tls = has_tls.then(|| TLS.to_owned());
     let mut grants = domain
         .routes
         .iter()
@@ -148,6 +183,7 @@ fn domain_features(domain: &Domain) -> Vec<String> {
     templates
         .into_iter()
         .chain(suspension)
+        .chain(tls)
         .chain(grants.find_map(|grants| grants))
         .collect()
 }

@@ -1,6 +1,7 @@
 //! Plain data to protobuf and back. Into protobuf always succeeds; back, every
 //! missing or foreign part is an error that names it, never a guess.
 
+mod certificate;
 mod consumer;
 mod credential;
 mod domain;
@@ -42,6 +43,9 @@ impl From<&Snapshot> for Content {
             Snapshot::Quota(quota) => Kind::Quota(quota.into()),
             Snapshot::Tenant(tenant) => Kind::Tenant(tenant.into()),
             Snapshot::Fleet(fleet) => Kind::Fleet(fleet.into()),
+            Snapshot::Certificate(certificate) => Kind::Certificate(certificate.into()),
+            Snapshot::Authority(authority) => Kind::Authority(authority.into()),
+            Snapshot::FleetCertificates(fleet) => Kind::FleetCertificates(fleet.into()),
         };
         Content {
             content: Some(kind),
@@ -65,6 +69,9 @@ impl TryFrom<Content> for Snapshot {
                 Kind::Quota(quota) => Snapshot::Quota(quota.try_into()?),
                 Kind::Tenant(tenant) => Snapshot::Tenant(tenant.try_into()?),
                 Kind::Fleet(fleet) => Snapshot::Fleet(fleet.try_into()?),
+                Kind::Certificate(certificate) => Snapshot::Certificate(certificate.try_into()?),
+                Kind::Authority(authority) => Snapshot::Authority(authority.try_into()?),
+                Kind::FleetCertificates(fleet) => Snapshot::FleetCertificates(fleet.try_into()?),
             },
         )
     }
@@ -84,6 +91,9 @@ pub fn read(name: &Name, content: Content) -> Result<Snapshot, ConvertError> {
             | (Name::Quota(_), Snapshot::Quota(_))
             | (Name::Tenant(_), Snapshot::Tenant(_))
             | (Name::Fleet, Snapshot::Fleet(_))
+            | (Name::Certificate(_), Snapshot::Certificate(_))
+            | (Name::Authority(_), Snapshot::Authority(_))
+            | (Name::FleetCertificates, Snapshot::FleetCertificates(_))
     );
     if fits {
         Ok(snapshot)

@@ -8,12 +8,18 @@ use crate::name::ObjectName;
 pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 << 20;
 
 /// All routes of one namespace for one host, oldest route first.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Domain {
     /// The tenant: providers, consumers and quotas are its own.
     pub namespace: String,
     /// Rules apply in this order; the first that matches wins.
     pub routes: Vec<Route>,
+    /// Certificates that may be shown for it, oldest route's first, without doubles; where none
+    /// is for the host, one of the fleet's is.
+    pub certificates: Vec<ObjectName>,
+    /// CAs, any of which must have signed the caller's certificate, sorted, without doubles;
+    /// empty: none is asked for.
+    pub client_authorities: Vec<ObjectName>,
 }
 
 /// The rules of one AIRoute and who may use them.

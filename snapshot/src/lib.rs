@@ -7,6 +7,7 @@
 
 #![warn(missing_docs)]
 
+pub mod certificate;
 pub mod consumer;
 pub mod convert;
 pub mod credential;
@@ -21,7 +22,7 @@ pub mod version;
 
 mod content;
 
-pub use content::{ENDPOINTS, GRANTS, HALT, SUSPENSION, Snapshot, TEMPLATES};
+pub use content::{ENDPOINTS, GRANTS, HALT, SUSPENSION, Snapshot, TEMPLATES, TLS};
 pub use name::Name;
 pub use version::Version;
 

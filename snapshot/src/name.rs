@@ -31,6 +31,12 @@ pub enum Name {
     Tenant(String),
     /// `fleet`: what holds for all namespaces.
     Fleet,
+    /// `certificate/<namespace>/<name>`: a Secret with a certificate and its key.
+    Certificate(ObjectName),
+    /// `authority/<namespace>/<name>`: a Secret with CAs that callers' certificates are signed by.
+    Authority(ObjectName),
+    /// `fleet-certificates`: the platform's certificates, for hosts without one of their own.
+    FleetCertificates,
 }
 
 /// A namespaced object; written `namespace/name`.
@@ -59,7 +65,10 @@ pub struct NameError(pub String);
 impl Name {
     /// Whether a data plane may ask for it by itself; all else comes along by reference.
     pub fn is_subscribable(&self) -> bool {
-        matches!(self, Name::Domain(_) | Name::Credential { .. })
+        matches!(
+            self,
+            Name::Domain(_) | Name::Credential { .. } | Name::FleetCertificates
+        )
     }
 }
 
@@ -85,6 +94,9 @@ impl fmt::Display for Name {
             Name::Quota(object) => write!(f, "quota/{object}"),
             Name::Tenant(namespace) => write!(f, "tenant/{namespace}"),
             Name::Fleet => f.write_str("fleet"),
+            Name::Certificate(object) => write!(f, "certificate/{object}"),
+            Name::Authority(object) => write!(f, "authority/{object}"),
+            Name::FleetCertificates => f.write_str("fleet-certificates"),
         }
     }
 }
@@ -98,8 +110,10 @@ impl FromStr for Name {
 }
 
 fn parse(text: &str) -> Option<Name> {
-    if text == "fleet" {
-        return Some(Name::Fleet);
+    match text {
+        "fleet" => return Some(Name::Fleet),
+        "fleet-certificates" => return Some(Name::FleetCertificates),
+        _ => {}
     }
     let (kind, rest) = text.split_once('/')?;
     match kind {
@@ -109,6 +123,8 @@ fn parse(text: &str) -> Option<Name> {
         "rules" => rest.parse().ok().map(Name::Rules),
         "consumer" => rest.parse().ok().map(Name::Consumer),
         "quota" => rest.parse().ok().map(Name::Quota),
+        "certificate" => rest.parse().ok().map(Name::Certificate),
+        "authority" => rest.parse().ok().map(Name::Authority),
         "tenant" => segment(rest).map(Name::Tenant),
         "credential" => {
             let (realm, rest) = rest.split_once('/')?;
@@ -186,6 +202,9 @@ mod tests {
             Name::Quota(ObjectName::new("a", "b")),
             Name::Tenant("a".into()),
             Name::Fleet,
+            Name::Certificate(ObjectName::new("a", "b")),
+            Name::Authority(ObjectName::new("a", "b")),
+            Name::FleetCertificates,
         ];
         for name in names {
             assert_eq!(name.to_string().parse(), Ok(name));
@@ -205,6 +224,8 @@ mod tests {
             "endpoints/a/b/c/80",
             "credential/ns/key/zz",
             "fleet/x",
+            "fleet-certificates/x",
+            "certificate/a",
             "x/y",
         ] {
             assert_eq!(text.parse::<Name>(), Err(NameError(text.into())), "{text}");

@@ -12,10 +12,12 @@ use turnpike_snapshot::Name;
 use turnpike_snapshot::domain::{Authentication, Domain, Route, Template};
 use turnpike_snapshot::name::ObjectName;
 
+use crate::compile::certificate;
 use crate::compile::finding::{HostnameFinding, Issue, Subject};
 use crate::compile::reference::{template_fault, unadmitted};
 use crate::compile::rules::{self, MaxBody};
 use crate::index::Index;
+use crate::index::certificates::{certificates, client_authority};
 use crate::index::grants::{self, Admission, Lent};
 use crate::index::hostnames::Permission;
 use crate::index::table::Age;
@@ -25,11 +27,24 @@ const SUSPENDED: &str = "this tenant is suspended; ask who runs it";
 pub(crate) fn compile(index: &Index, host: &str) -> Option<Domain> {
     let namespace = index.hosts.owner(host)?.to_owned();
     let routes = index.hosts.routes(host);
-    let routes = routes.filter_map(|name| Some(route(index, name, &index.routes.get(name)?.spec)));
-    Some(Domain {
-        routes: routes.collect(),
+    let specs = routes.filter_map(|name| Some((name, &index.routes.get(name)?.spec)));
+    let mut domain = Domain {
         namespace,
-    })
+        ..Domain::default()
+    };
+    for (name, spec) in specs {
+        domain.routes.push(route(index, name, spec));
+        for certificate in certificates(&name.namespace, spec) {
+            if !domain.certificates.contains(&certificate) {
+                domain.certificates.push(certificate);
+            }
+        }
+        let authority = client_authority(&name.namespace, spec);
+        domain.client_authorities.extend(authority);
+    }
+    domain.client_authorities.sort();
+    domain.client_authorities.dedup();
+    Some(domain)
 }
 
 pub(crate) fn names(index: &Index, name: &ObjectName) -> Vec<Name> {
@@ -44,7 +59,13 @@ pub(crate) fn names(index: &Index, name: &ObjectName) -> Vec<Name> {
         index.hosts.owner(host) == Some(&name.namespace) && index.hosts.is_claimed(host, &age)
     };
     let hosts = route.spec.hostnames.iter().filter(is_own);
-    hosts.map(|host| Name::Domain(host.clone())).collect()
+    let mut names: Vec<Name> = hosts.map(|host| Name::Domain(host.clone())).collect();
+    if !names.is_empty() {
+        let authority = client_authority(&name.namespace, &route.spec);
+        names.extend(certificates(&name.namespace, &route.spec).map(Name::Certificate));
+        names.extend(authority.map(Name::Authority));
+    }
+    names
 }
 
 /// Says of each hostname whether it is the route's.
@@ -67,6 +88,7 @@ pub(crate) fn issues(index: &Index, name: &ObjectName) -> Option<Vec<Issue>> {
     issues.extend(rules::model_issues(spec));
     issues.extend(backend_issues(index, name, spec));
     issues.extend(anonymous_issue(index, name, spec));
+    issues.extend(certificate::issues(index, name, spec));
     Some(issues)
 }
 

@@ -126,6 +126,12 @@ impl Finding {
         }
     }
 
+    /// Tells more of what is fine.
+    pub fn add(&mut self, words: &str) {
+        self.message.push_str("; ");
+        self.message.push_str(words);
+    }
+
     fn fine(subject: Subject) -> Self {
         let (reason, message) = match subject {
             Subject::Accepted => ("Accepted", "valid"),

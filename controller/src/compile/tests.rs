@@ -138,6 +138,7 @@ fn a_host_is_all_routes_of_its_namespace_oldest_first() {
         Some(Snapshot::Domain(Domain {
             namespace: "a".into(),
             routes: vec![old, young],
+            ..Domain::default()
         }))
     );
 }
@@ -212,6 +213,7 @@ fn a_missing_provider_stays_in_its_rule_and_is_told() {
         Some(Snapshot::Domain(Domain {
             namespace: "a".into(),
             routes: vec![plain_route("r", vec![], rules)],
+            ..Domain::default()
         }))
     );
     assert_eq!(snapshot(&index, &Name::Provider(name("a", "gone"))), None);
@@ -264,6 +266,7 @@ fn a_glob_that_is_none_matches_nothing_and_harms_nothing_else() {
         Some(Snapshot::Domain(Domain {
             namespace: "a".into(),
             routes: vec![plain_route("r", vec![], rules)],
+            ..Domain::default()
         }))
     );
     let issues = told(&index, Kind::AIRoute, "a", "r");
@@ -290,6 +293,7 @@ fn a_grant_that_cannot_be_read_lets_nobody_in() {
         Some(Snapshot::Domain(Domain {
             namespace: "a".into(),
             routes: vec![plain_route("r", vec![nobody], vec![])],
+            ..Domain::default()
         }))
     );
 }

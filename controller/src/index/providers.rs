@@ -99,6 +99,7 @@ impl Index {
             }
             touched.objects.insert(referrer);
         }
+        self.touch_certificate(name, &mut touched);
         touched
     }
 }

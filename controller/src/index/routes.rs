@@ -10,6 +10,7 @@ use turnpike_crds::{AIRoute, AIRouteSpec};
 use turnpike_snapshot::Name;
 use turnpike_snapshot::name::ObjectName;
 
+use crate::index::certificates;
 use crate::index::grants::{self, Lent};
 use crate::index::hostnames::{Claimant, Permission};
 use crate::index::table::{self, Age, Change, Stored};
@@ -50,8 +51,13 @@ impl Index {
         let now: BTreeSet<String> = now.iter().cloned().collect();
         let mut touched = Touched::default();
         let moved = targets_before.symmetric_difference(&targets_now);
-        let counted = moved.filter(|target| target.kind != Kind::Consumer);
+        let counted = moved.filter(|it| !matches!(it.kind, Kind::Consumer | Kind::Secret));
         touched.counted.extend(counted.cloned());
+        let secrets = targets_before.union(&targets_now);
+        for secret in secrets.filter(|target| target.kind == Kind::Secret) {
+            // It is as good as the hosts that it is for.
+            self.touch_certificate(&secret.name, &mut touched);
+        }
         if change.is_present {
             touched.objects.insert(key);
         }
@@ -233,8 +239,10 @@ fn targets(name: &ObjectName, spec: Option<&AIRouteSpec>) -> BTreeSet<ObjectKey>
     let backends = spec.rules.iter().flat_map(|rule| &rule.backend_refs);
     let providers = backends.map(|backend| grants::provider_name(&name.namespace, backend));
     let template = grants::template_name(&name.namespace, spec);
+    let secrets = certificates::secrets(&name.namespace, spec);
     providers
         .map(key(Kind::AIProvider))
+        .chain(secrets.map(key(Kind::Secret)))
         .chain(template.map(key(Kind::AIRoute)))
         .chain(consumers)
         .collect()

@@ -364,6 +364,9 @@ impl Subscriptions {
     }
 
     fn offer(&mut self, name: &Arc<Name>, snapshot: &Snapshot, view: &dyn View, draft: &mut Draft) {
+        if snapshot.keeps_previous() {
+            return self.leave_previous(name, snapshot, view, draft);
+        }
         let content = proto::Content::from(snapshot);
         let version = Version::of_content(&content);
         let lacking = self.lacking(snapshot);
@@ -401,6 +404,25 @@ impl Subscriptions {
             self.send(name, Held::Absent, Change::Absent, draft);
         } else if let Some(node) = self.nodes.get_mut(name) {
             node.problem = Some(Problem::Withheld);
+        }
+    }
+
+    /// Lets the client keep what it holds, an older form that can be used. Where it holds
+    /// nothing, what refers to the name needs a word all the same.
+    fn leave_previous(
+        &mut self,
+        name: &Arc<Name>,
+        snapshot: &Snapshot,
+        view: &dyn View,
+        draft: &mut Draft,
+    ) {
+        let Some(node) = self.nodes.get_mut(name) else {
+            return;
+        };
+        node.problem = None;
+        match node.latest() {
+            None => self.send(name, Held::Absent, Change::Absent, draft),
+            Some(_) => self.adopt_references(name, snapshot, view, draft),
         }
     }
 

@@ -4,6 +4,7 @@ use super::{ConvertError, non_empty, read_all};
 use crate::domain::{
     Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule, Template,
 };
+use crate::name::ObjectName;
 use crate::proto;
 
 impl From<&Domain> for proto::Domain {
@@ -11,6 +12,8 @@ impl From<&Domain> for proto::Domain {
         Self {
             namespace: domain.namespace.clone(),
             routes: domain.routes.iter().map(Into::into).collect(),
+            certificates: names(&domain.certificates),
+            client_authorities: names(&domain.client_authorities),
         }
     }
 }
@@ -22,8 +25,19 @@ impl TryFrom<proto::Domain> for Domain {
         Ok(Self {
             namespace: domain.namespace,
             routes: read_all(domain.routes)?,
+            certificates: read_names(&domain.certificates)?,
+            client_authorities: read_names(&domain.client_authorities)?,
         })
     }
+}
+
+fn names(objects: &[ObjectName]) -> Vec<String> {
+    objects.iter().map(ToString::to_string).collect()
+}
+
+fn read_names(names: &[String]) -> Result<Vec<ObjectName>, ConvertError> {
+    let names = names.iter().map(|name| name.parse());
+    Ok(names.collect::<Result<_, _>>()?)
 }
 
 impl From<&Route> for proto::Route {

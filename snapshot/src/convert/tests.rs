@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Version;
+use crate::certificate::{Authority, Certificate, FleetCertificates, KeyedCertificate};
 use crate::consumer::Consumer;
 use crate::credential::Credential;
 use crate::domain::{
@@ -241,14 +242,56 @@ fn quota() -> impl Strategy<Value = Quota> {
         )
 }
 
+fn domain() -> impl Strategy<Value = Domain> {
+    let objects = || vec(object(), 0..3);
+    (word(), vec(route(), 0..3), objects(), objects()).prop_map(
+        |(namespace, routes, certificates, client_authorities)| Domain {
+            namespace,
+            routes,
+            certificates,
+            client_authorities,
+        },
+    )
+}
+
+fn ders() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    vec(vec(any::<u8>(), 0..4), 0..3)
+}
+
+fn certificate() -> impl Strategy<Value = Certificate> {
+    let usable = (words(), ders(), vec(any::<u8>(), 0..4), any::<i64>()).prop_map(
+        |(names, chain, key, not_after)| KeyedCertificate {
+            names,
+            chain,
+            key,
+            not_after,
+        },
+    );
+    prop_oneof![
+        usable.prop_map(Certificate::Usable),
+        word().prop_map(|reason| Certificate::Faulty { reason }),
+    ]
+}
+
+fn authority() -> impl Strategy<Value = Authority> {
+    prop_oneof![
+        ders().prop_map(Authority::Usable),
+        word().prop_map(|reason| Authority::Faulty { reason }),
+    ]
+}
+
 fn snapshot() -> impl Strategy<Value = Snapshot> {
     let fleet_quota = (object(), labels()).prop_map(|(quota, namespace_labels)| FleetQuota {
         quota,
         namespace_labels,
     });
     prop_oneof![
-        (word(), vec(route(), 0..3))
-            .prop_map(|(namespace, routes)| Snapshot::Domain(Domain { namespace, routes })),
+        domain().prop_map(Snapshot::Domain),
+        certificate().prop_map(Snapshot::Certificate),
+        authority().prop_map(Snapshot::Authority),
+        vec(object(), 0..3).prop_map(|certificates| {
+            Snapshot::FleetCertificates(FleetCertificates { certificates })
+        }),
         word().prop_map(Snapshot::Alias),
         provider().prop_map(Snapshot::Provider),
         vec(
@@ -340,6 +383,8 @@ fn the_version_of_a_domain_without_newer_members_stays_what_it_was() {
     let domain = Snapshot::Domain(Domain {
         namespace: "tenant".into(),
         routes: vec![route],
+        certificates: Vec::new(),
+        client_authorities: Vec::new(),
     });
     assert!(domain.features().is_empty());
     assert_eq!(
@@ -413,4 +458,21 @@ fn an_empty_message_is_refused_by_name() {
         Snapshot::try_from(Content::default()),
         Err(ConvertError::Missing("content"))
     );
+}
+
+#[test]
+fn only_a_domain_with_tls_needs_a_data_plane_that_knows_it() {
+    let features = |certificates: &[ObjectName], client_authorities: &[ObjectName]| {
+        let domain = Domain {
+            namespace: "tenant".into(),
+            routes: Vec::new(),
+            certificates: certificates.into(),
+            client_authorities: client_authorities.into(),
+        };
+        Snapshot::Domain(domain).features()
+    };
+    let name = [ObjectName::new("tenant", "own-cert")];
+    assert!(features(&[], &[]).is_empty());
+    assert_eq!(features(&name, &[]), ["tls"]);
+    assert_eq!(features(&[], &name), ["tls"]);
 }

@@ -36,6 +36,7 @@ fn still() -> Still {
         let domain = Domain {
             namespace: "t".into(),
             routes: Vec::new(),
+            ..Domain::default()
         };
         let name = Name::Domain(format!("{number}.test"));
         (name, Snapshot::Domain(domain))

@@ -107,6 +107,7 @@ impl Client {
         let domain = Domain {
             namespace: "t".into(),
             routes: Vec::new(),
+            ..Domain::default()
         };
         let snapshot = Snapshot::Domain(domain);
         self.view.snapshots.lock().insert(name.clone(), snapshot);

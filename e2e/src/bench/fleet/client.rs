@@ -289,12 +289,15 @@ impl Holding {
 fn text_bytes(name: &Name) -> usize {
     match name {
         Name::Domain(text) | Name::Tenant(text) => text.len(),
-        Name::Provider(name) | Name::Rules(name) | Name::Consumer(name) | Name::Quota(name) => {
-            name.namespace.len() + name.name.len()
-        }
+        Name::Provider(name)
+        | Name::Rules(name)
+        | Name::Consumer(name)
+        | Name::Quota(name)
+        | Name::Certificate(name)
+        | Name::Authority(name) => name.namespace.len() + name.name.len(),
         Name::Endpoints(port) => port.service.namespace.len() + port.service.name.len(),
         Name::Credential { realm, .. } => realm.len(),
-        Name::Fleet => 0,
+        Name::Fleet | Name::FleetCertificates => 0,
     }
 }
 

@@ -332,6 +332,7 @@ pub(super) fn domain(version: u64, providers: &[&str]) -> Snapshot {
             template: None,
             suspension: None,
         }],
+        ..Domain::default()
     })
 }
 

@@ -1,6 +1,8 @@
 //! One rule a test.
 
-use turnpike_snapshot::Snapshot;
+use turnpike_snapshot::certificate::{Certificate, FleetCertificates, KeyedCertificate};
+use turnpike_snapshot::name::ObjectName;
+use turnpike_snapshot::{Name, Snapshot};
 
 use super::model::{Line, domain, host, provider, provider_name};
 use crate::serve::hub::Standing;
@@ -31,7 +33,7 @@ fn sent_since(line: &Line, before: usize) -> Vec<Vec<String>> {
     line.sent[before..].iter().map(names).collect()
 }
 
-fn standings(line: &Line, name: &turnpike_snapshot::Name) -> Vec<Standing> {
+fn standings(line: &Line, name: &Name) -> Vec<Standing> {
     let holders = line.hub.delivery(name).holders;
     holders.into_iter().map(|holder| holder.standing).collect()
 }
@@ -293,4 +295,58 @@ fn what_is_refused_is_mended_by_the_next_version() {
         assert_eq!(standings(&line, &host("a.test")), [standing]);
     }
     assert_eq!(line.client.held[&host("a.test")], Some(domain(2, &["p"])));
+}
+
+/// `None`: one that cannot be used.
+fn certificate(end: Option<i64>) -> Option<Snapshot> {
+    Some(Snapshot::Certificate(match end {
+        Some(not_after) => Certificate::Usable(KeyedCertificate {
+            names: Vec::new(),
+            chain: Vec::new(),
+            key: Vec::new(),
+            not_after,
+        }),
+        None => Certificate::Faulty {
+            reason: "broken".into(),
+        },
+    }))
+}
+
+#[test]
+fn what_keeps_the_one_before_is_not_sent_and_who_has_none_is_told_so() {
+    let own = Name::Certificate(ObjectName::new("t", "own"));
+    let fleet = Snapshot::FleetCertificates(FleetCertificates {
+        certificates: vec![ObjectName::new("t", "own")],
+    });
+    let mut line = Line::new();
+    line.set(Name::FleetCertificates, Some(fleet));
+    line.set(own.clone(), certificate(None));
+    line.subscribe(Name::FleetCertificates);
+    line.settle();
+    assert_eq!(
+        sent_since(&line, 0),
+        [["0certificate/t/own", "+fleet-certificates"]]
+    );
+    for (now, expected) in [
+        (certificate(Some(1)), Some("+certificate/t/own")),
+        (certificate(None), None),
+        (certificate(Some(1)), None),
+        (certificate(Some(2)), Some("+certificate/t/own")),
+        (certificate(None), None),
+        (None, Some("0certificate/t/own")),
+        (certificate(None), None),
+    ] {
+        let before = line.sent.len();
+        line.set(own.clone(), now.clone());
+        line.settle();
+        let sent: Vec<String> = sent_since(&line, before).concat();
+        assert_eq!(sent, expected.as_slice(), "{now:?}");
+    }
+    assert_eq!(standings(&line, &own), []);
+    line.set(own.clone(), certificate(Some(3)));
+    line.settle();
+    line.set(own.clone(), certificate(None));
+    line.settle();
+    assert_eq!(standings(&line, &own), [Standing::Current]);
+    assert_eq!(line.client.held[&own], certificate(Some(3)));
 }
