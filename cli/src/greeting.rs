@@ -6,6 +6,7 @@ use std::path::Path;
 /// Where the gateway was started and what it found.
 pub(crate) struct Started<'a> {
     pub(crate) listen: SocketAddr,
+    pub(crate) listen_tls: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
     pub(crate) directory: &'a Path,
     /// Sorted.
@@ -18,10 +19,14 @@ pub(crate) struct Started<'a> {
 /// Gives the text, a few lines, with a newline at the end.
 pub(crate) fn text(started: &Started<'_>) -> String {
     let url = url(started.listen);
-    let mut lines = vec![
-        format!("turnpike serves {} on {url}", hosts(started.hosts)),
-        format!("  health and metrics on {}", self::url(started.admin)),
-    ];
+    let mut lines = vec![format!("turnpike serves {} on {url}", hosts(started.hosts))];
+    if let Some(address) = started.listen_tls {
+        lines.push(format!("  over TLS on port {}", address.port()));
+    }
+    lines.push(format!(
+        "  health and metrics on {}",
+        self::url(started.admin)
+    ));
     if started.faults > 0 {
         lines.push(format!(
             "  {} in {}; see: turnpike check -f {}",
@@ -67,6 +72,7 @@ mod tests {
     fn started<'a>(hosts: &'a [String], faults: usize, notes: Option<&'a str>) -> Started<'a> {
         Started {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen_tls: None,
             admin: SocketAddr::from(([10, 0, 0, 7], 9090)),
             directory: Path::new("conf"),
             hosts,

@@ -56,6 +56,11 @@ pub(crate) struct Flags {
     )]
     listen: SocketAddr,
 
+    /// Where callers connect over TLS, with the certificates that routes name; HTTP/1.1 and HTTP/2.
+    /// Default: nowhere
+    #[arg(long, env = "TURNPIKE_LISTEN_TLS", value_name = "ADDR")]
+    listen_tls: Option<SocketAddr>,
+
     /// Where /livez, /readyz and /metrics are answered
     #[arg(
         long,
@@ -106,12 +111,7 @@ async fn serve(flags: Flags) -> anyhow::Result<()> {
             .wait_for(|synced| *synced)
             .await
             .context("reading the directory")?;
-        greet(
-            path,
-            &world,
-            data_plane.listen_address(),
-            data_plane.admin_address(),
-        )?;
+        greet(path, &world, &data_plane)?;
         // The controller ends with the last dialer: this one is kept until the data plane is done.
         data_plane
             .run(controllers(dialer.clone()), shutdown.clone())
@@ -134,6 +134,7 @@ fn config(flags: &Flags) -> Config {
     Config {
         name: "turnpike".into(),
         listen: flags.listen,
+        listen_tls: flags.listen_tls,
         admin: flags.admin,
         redis: flags.redis.clone(),
         load_timeout: LOAD_TIMEOUT,
@@ -173,15 +174,16 @@ async fn signalled(shutdown: CancellationToken) {
 }
 
 /// Says what is served.
-fn greet(path: &Path, world: &World, listen: SocketAddr, admin: SocketAddr) -> anyhow::Result<()> {
+fn greet(path: &Path, world: &World, data_plane: &DataPlane) -> anyhow::Result<()> {
     let faults = directory::check(path, PLATFORM_NAMESPACE)?.len();
     let hosts: Vec<String> = world.read(|index| index.hosts().map(str::to_owned).collect());
     let notes = fs::read_to_string(path.join(NOTES)).ok();
     eprint!(
         "{}",
         greeting::text(&Started {
-            listen,
-            admin,
+            listen: data_plane.listen_address(),
+            listen_tls: data_plane.listen_tls_address(),
+            admin: data_plane.admin_address(),
             directory: path,
             hosts: &hosts,
             faults,

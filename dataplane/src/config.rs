@@ -45,6 +45,11 @@ pub struct Flags {
     )]
     pub listen: SocketAddr,
 
+    /// Where callers connect over TLS, with the certificates that routes and the controller's
+    /// --fleet-certificates name; HTTP/1.1 and HTTP/2. Default: nowhere
+    #[arg(long, env = "TURNPIKE_LISTEN_TLS", value_name = "ADDR")]
+    pub listen_tls: Option<SocketAddr>,
+
     /// Where /livez, /readyz and /metrics are answered
     #[arg(
         long,
@@ -105,6 +110,8 @@ pub struct Flags {
 pub struct Config {
     /// Where callers connect; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where they connect over TLS; `None`: nowhere.
+    pub listen_tls: Option<SocketAddr>,
     /// Where health and metrics are answered; port 0 takes a free one.
     pub admin: SocketAddr,
     /// The shared counters; `None`: in memory.
@@ -175,6 +182,7 @@ impl Flags {
         Config {
             name,
             listen: flags.listen,
+            listen_tls: flags.listen_tls,
             admin: flags.admin,
             redis: flags.redis,
             load_timeout: flags.load_timeout,

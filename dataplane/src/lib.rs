@@ -18,6 +18,9 @@ pub mod run;
 pub mod store;
 pub mod upstream;
 
+#[cfg(test)]
+mod testing;
+
 pub use config::{Config, Flags};
 pub use gateway::Gateway;
 pub use run::{DataPlane, run};

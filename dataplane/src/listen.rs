@@ -1,5 +1,5 @@
-//! Takes connections and hands each request on: HTTP/1.1 and cleartext HTTP/2
-//! on one port.
+//! Takes connections and hands each request on: HTTP/1.1 and HTTP/2 on one port, in the
+//! clear or over TLS.
 //!
 //! Told to stop, it goes on accepting for a delay, in which load balancers learn of
 //! it and each answer says `connection: close`. Then it accepts no more, sends GOAWAY,
@@ -8,6 +8,7 @@
 
 mod connection;
 mod occupancy;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,9 +24,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use self::connection::Stages;
-use crate::arrival::Arrival;
+use crate::arrival::{Arrival, Tls};
 use crate::gateway::Gateway;
 use crate::request::life;
+use crate::store::Asker;
+
+pub use self::tls::Handshakes;
 
 /// After accept failed for want of something (file descriptors, memory), that
 /// long passes before the next try, instead of spinning.
@@ -59,10 +63,18 @@ impl Listener {
         self.address
     }
 
-    /// Serves until `shutdown`, then drains; returns when all connections have ended.
-    pub async fn serve(self, gateway: Arc<Gateway>, drain: Drain, shutdown: CancellationToken) {
+    /// Serves until `shutdown`, then drains; returns when all connections have ended. Without
+    /// handshakes, in the clear.
+    pub async fn serve(
+        self,
+        gateway: Arc<Gateway>,
+        handshakes: Option<Arc<Handshakes>>,
+        drain: Drain,
+        shutdown: CancellationToken,
+    ) {
         let open = Open {
             gateway,
+            handshakes,
             connections: TaskTracker::new(),
             stages: Stages {
                 leaving: shutdown.child_token(),
@@ -98,6 +110,7 @@ impl Listener {
 /// The connections that are open.
 struct Open {
     gateway: Arc<Gateway>,
+    handshakes: Option<Arc<Handshakes>>,
     connections: TaskTracker,
     stages: Stages,
 }
@@ -108,15 +121,28 @@ impl Open {
             debug!(%error, %remote, "nodelay not set");
         }
         let gateway = self.gateway.clone();
-        let answer = move |request: Request<Incoming>| {
+        let answer = move |request: Request<Incoming>, tls: Option<Arc<Tls>>| {
             let gateway = gateway.clone();
             async move {
-                let arrival = Arrival::of(&request, remote, Instant::now());
+                let arrival = Arrival::of(&request, remote, tls, Instant::now());
                 life::serve(&gateway, arrival, request).await
             }
         };
-        let serve = connection::serve(stream, answer, self.stages.clone());
-        self.connections.spawn(serve);
+        let stages = self.stages.clone();
+        let Some(handshakes) = self.handshakes.clone() else {
+            let answer = move |request| answer(request, None);
+            self.connections
+                .spawn(connection::serve(stream, answer, stages));
+            return;
+        };
+        self.connections.spawn(async move {
+            let securing = handshakes.secure(stream, Asker::from(remote.ip()));
+            let secured = stages.cut.run_until_cancelled(securing).await;
+            if let Some((stream, tls)) = secured.flatten() {
+                let answer = move |request| answer(request, Some(tls.clone()));
+                connection::serve(stream, answer, stages).await;
+            }
+        });
     }
 
     async fn drain(self, limit: Duration) {

@@ -59,6 +59,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     let data_plane = DataPlane::bind(flags.into_config(name())).await?;
     info!(
         listen = %data_plane.listen_address(),
+        listen_tls = data_plane.listen_tls_address().map(tracing::field::display),
         admin = %data_plane.admin_address(),
         "listening"
     );

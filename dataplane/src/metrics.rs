@@ -23,7 +23,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use turnpike_protocol::Usage;
 
-pub use labels::{OperationLabel, StatusClass, UpstreamFault};
+pub use labels::{HandshakeLabel, OperationLabel, StatusClass, UpstreamFault};
 
 use crate::quota::QuotaCounters;
 use crate::store::Store;
@@ -48,6 +48,7 @@ pub struct Metrics {
     tokens: TokenMetrics,
     in_flight: Gauge,
     faults: [Counter; UpstreamFault::ALL.len()],
+    handshakes: [Counter; HandshakeLabel::ALL.len()],
 }
 
 struct OperationMetrics {
@@ -91,6 +92,7 @@ impl Metrics {
                 "Requests being served",
             ),
             faults: faults(&mut registry),
+            handshakes: handshakes(&mut registry),
             registry,
         }
     }
@@ -123,6 +125,11 @@ impl Metrics {
     /// Notes that an attempt failed.
     pub fn upstream_fault(&self, fault: UpstreamFault) {
         self.faults[fault as usize].inc();
+    }
+
+    /// Notes how a TLS handshake with a caller ended.
+    pub fn handshake(&self, label: HandshakeLabel) {
+        self.handshakes[label as usize].inc();
     }
 
     /// Shows everything in the OpenMetrics text format.
@@ -231,6 +238,16 @@ fn faults(registry: &mut Registry) -> [Counter; UpstreamFault::ALL.len()] {
     UpstreamFault::ALL.map(|fault| faults.get_or_create_owned(&[("fault", fault.as_str())]))
 }
 
+fn handshakes(registry: &mut Registry) -> [Counter; HandshakeLabel::ALL.len()] {
+    let handshakes: Family<Labels<1>, Counter> = Family::default();
+    registry.register(
+        "turnpike_tls_handshakes",
+        "TLS handshakes with callers, by how they ended",
+        handshakes.clone(),
+    );
+    HandshakeLabel::ALL.map(|label| handshakes.get_or_create_owned(&[("end", label.as_str())]))
+}
+
 fn durations(registry: &mut Registry, name: &str, help: &str) -> Family<Labels<1>, Histogram> {
     let family = Family::<Labels<1>, Histogram>::new_with_constructor(|| Histogram::new(DURATIONS));
     registry.register(name, help, family.clone());
@@ -294,6 +311,7 @@ mod tests {
             "turnpike_quota_settlements_dropped_total 0",
             "turnpike_access_log_lines_dropped_total 0",
             "turnpike_upstream_faults_total{fault=\"timeout\"} 0",
+            "turnpike_tls_handshakes_total{end=\"unknown_name\"} 0",
         ] {
             assert!(text.contains(name), "{name} in {text}");
         }

@@ -25,6 +25,7 @@ pub mod matching;
 pub mod models;
 pub mod operation;
 pub mod peek;
+mod reach;
 pub mod relay;
 pub mod request_id;
 pub mod routes;

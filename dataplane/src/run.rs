@@ -18,7 +18,7 @@ use crate::access_log::{AccessLog, Writer};
 use crate::admin::{Admin, Health};
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::listen::Listener;
+use crate::listen::{Handshakes, Listener};
 use crate::metrics::Metrics;
 use crate::quota::{
     Estimator, MemoryStore, QuotaCounters, QuotaSettings, Quotas, RedisSettings, RedisStore,
@@ -38,6 +38,7 @@ const LOG_WITHIN: Duration = Duration::from_secs(2);
 pub struct DataPlane {
     config: Config,
     listener: Listener,
+    tls: Option<(Listener, Arc<Handshakes>)>,
     admin: Admin,
     gateway: Arc<Gateway>,
     quotas: Owned,
@@ -64,28 +65,42 @@ impl DataPlane {
         let listener = Listener::bind(config.listen)
             .await
             .with_context(|| format!("binding {} for callers", config.listen))?;
+        let tls = match config.listen_tls {
+            Some(address) => Some(
+                Listener::bind(address)
+                    .await
+                    .with_context(|| format!("binding {address} for callers over TLS"))?,
+            ),
+            None => None,
+        };
         let admin = Admin::bind(config.admin)
             .await
             .with_context(|| format!("binding {} for health and metrics", config.admin))?;
         let (access_log, log_writer) =
             AccessLog::spawn(io::stdout()).context("starting the access log")?;
         let store = Store::new(config.load_timeout, Bounds::default());
+        if tls.is_some() {
+            store.follow_fleet_certificates();
+        }
         let state_dir = open_state_dir(&store, config.state_dir.clone()).await?;
         let counters = Arc::new(QuotaCounters::default());
         let (quotas, quota_task) = spawn_quotas(config.redis.as_deref(), counters.clone())?;
         let metrics = Metrics::new(store.clone(), counters, access_log.dropped_count());
+        let metrics = Arc::new(metrics);
+        let handshakes = Handshakes::new(store.clone(), metrics.clone());
         let gateway = Arc::new(Gateway {
             store,
             quotas,
             estimator: Estimator::default(),
             upstream: Pool::new(config.provider_addresses.clone()),
-            metrics: Arc::new(metrics),
+            metrics,
             access_log,
             settling: TaskTracker::new(),
         });
         Ok(Self {
             config,
             listener,
+            tls: tls.map(|listener| (listener, Arc::new(handshakes))),
             admin,
             gateway,
             quotas: quota_task,
@@ -97,6 +112,11 @@ impl DataPlane {
     /// Gives the address that callers connect to.
     pub fn listen_address(&self) -> SocketAddr {
         self.listener.address()
+    }
+
+    /// Gives the address that callers connect to over TLS; `None`: there is none.
+    pub fn listen_tls_address(&self) -> Option<SocketAddr> {
+        self.tls.as_ref().map(|(listener, _)| listener.address())
     }
 
     /// Gives the address of health and metrics.
@@ -114,6 +134,7 @@ impl DataPlane {
         let Self {
             config,
             listener,
+            tls,
             admin,
             gateway,
             quotas,
@@ -124,9 +145,16 @@ impl DataPlane {
         let demand = spawn_demand(&gateway.store, controllers, &config.name);
         let eviction = spawn_eviction(&gateway.store, config.limits);
         let admin = spawn_admin(admin, &gateway, &config.name, shutdown.clone());
-        listener
-            .serve(gateway.clone(), config.drain, shutdown)
-            .await;
+        let in_the_clear = listener.serve(gateway.clone(), None, config.drain, shutdown.clone());
+        let secured = async {
+            if let Some((listener, handshakes)) = tls {
+                let handshakes = Some(handshakes);
+                listener
+                    .serve(gateway.clone(), handshakes, config.drain, shutdown)
+                    .await;
+            }
+        };
+        tokio::join!(in_the_clear, secured);
         gateway.settling.close();
         let settled = timeout(SETTLED_WITHIN, gateway.settling.wait()).await;
         if settled.is_err() {

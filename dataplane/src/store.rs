@@ -51,8 +51,9 @@ pub use lookup::FetchError;
 pub use report::Report;
 pub use slot::{ProviderRuntime, Slot};
 pub use view::{
-    AuthenticationView, BackendView, Consumer, CredentialView, DomainView, FleetView, GrantView,
-    MatchView, ProviderView, QuotaView, RouteView, RuleView, TenantView, UpstreamView,
+    AuthenticationView, BackendView, CertificateView, ClientRule, Consumer, CredentialView,
+    DomainView, FleetCertificatesView, FleetView, GrantView, MatchView, ProviderView, QuotaView,
+    RouteView, RuleView, TenantView, UpstreamView,
 };
 
 use book::Book;
@@ -76,6 +77,8 @@ struct Inner {
     load_timeout: Duration,
     /// Something was in force before any controller was heard.
     is_restored: AtomicBool,
+    /// Handshakes need the platform's certificates.
+    follows_certificates: AtomicBool,
     counts: Counts,
 }
 
@@ -134,6 +137,7 @@ impl Store {
             link: link::LinkState::new(link, now),
             load_timeout,
             is_restored: AtomicBool::new(false),
+            follows_certificates: AtomicBool::new(false),
             counts: Counts::default(),
         }))
     }
@@ -141,6 +145,22 @@ impl Store {
     /// Gives a consumer that is in force.
     pub fn consumer(&self, name: &ObjectName) -> Option<Arc<Consumer>> {
         self.0.tables.consumers.find(name)
+    }
+
+    /// Holds the platform's certificates from the next stream on: hosts that nobody serves yet
+    /// have no other. For a data plane with a TLS listener.
+    pub fn follow_fleet_certificates(&self) {
+        self.0.follows_certificates.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives the platform's certificates; `None`: no controller has told them.
+    pub fn fleet_certificates(&self) -> Option<Arc<FleetCertificatesView>> {
+        self.0.tables.fleet_certificates.load()
+    }
+
+    /// Gives the keys of the installation, newest first.
+    pub fn fleet_keys(&self) -> Arc<Vec<(Arc<str>, FleetKey)>> {
+        self.0.fleet_keys.load_full()
     }
 
     /// How the store stands with its controller.

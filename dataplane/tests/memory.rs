@@ -112,6 +112,7 @@ fn tenant(number: usize, rules: usize) -> Vec<(Name, Snapshot)> {
             template: None,
             suspension: None,
         }],
+        ..Domain::default()
     };
     let host = format!("{namespace}.maas.example.com");
     let credential_name = Name::Credential {

@@ -161,6 +161,7 @@ impl<'a> Trial<'a> {
         let domain = domain.unwrap_or_else(|| Domain {
             namespace: routes.domain().namespace.to_string(),
             routes: Vec::new(),
+            ..Domain::default()
         });
         self.told.routes = routes
             .iter()

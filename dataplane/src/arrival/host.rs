@@ -2,7 +2,8 @@
 //!
 //! An absolute-form target or `:authority` goes before the `Host` header
 //! (RFC 9112 §3.2.2, RFC 9113 §8.3.1); the port and a trailing dot are cut off,
-//! letters become lower case.
+//! letters become lower case. The name in a TLS handshake is read the same way. Names of other
+//! scripts come as their A-labels (`xn--…`, RFC 5890 §2.3.2.1), which clients make of them.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -25,7 +26,7 @@ pub enum HostError {
     #[error("the request has more than one Host header")]
     Several,
     /// Not the name of a host.
-    #[error("the Host header is not a host name")]
+    #[error("the Host header is not a host name; those of other scripts are written as xn--…")]
     Malformed,
 }
 
@@ -114,6 +115,10 @@ mod tests {
             assert_eq!(parsed(written), Ok("a.test".into()), "{written}");
         }
         assert_eq!(parsed("[::1]:80"), Ok("[::1]".into()));
+        assert_eq!(
+            parsed("XN--BCHER-KVA.Test."),
+            Ok("xn--bcher-kva.test".into())
+        );
     }
 
     #[test]
@@ -132,6 +137,15 @@ mod tests {
             .body(())
             .unwrap();
         assert_eq!(HostName::of(&request).unwrap().as_str(), "target.test");
+    }
+
+    #[test]
+    fn what_an_absolute_target_says_is_normalised_too() {
+        let request = http::Request::get("https://A.Test:8443/x").body(());
+        let host = HostName::of(&request.unwrap()).unwrap();
+        assert_eq!(host.as_str(), "a.test");
+        let request = http::Request::get("https://user@a.test/x").body(());
+        assert_eq!(HostName::of(&request.unwrap()), Err(HostError::Malformed));
     }
 
     #[test]

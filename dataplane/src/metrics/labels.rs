@@ -132,6 +132,45 @@ impl UpstreamFault {
     }
 }
 
+/// How a TLS handshake with a caller ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeLabel {
+    /// Both sides have agreed.
+    Done,
+    /// No certificate is for the name that the caller sent, or it sent none.
+    UnknownName,
+    /// No controller could be asked for the name.
+    Unavailable,
+    /// The host asks for certificates of CAs that cannot be had.
+    NoAuthority,
+    /// The caller went away, spoke no TLS, or showed no certificate that is taken.
+    Failed,
+    /// The caller was too slow.
+    Timeout,
+}
+
+impl HandshakeLabel {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Done,
+        Self::UnknownName,
+        Self::Unavailable,
+        Self::NoAuthority,
+        Self::Failed,
+        Self::Timeout,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::UnknownName => "unknown_name",
+            Self::Unavailable => "unavailable",
+            Self::NoAuthority => "no_authority",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
 impl From<FaultClass> for UpstreamFault {
     fn from(class: FaultClass) -> Self {
         match class {
@@ -174,5 +213,7 @@ mod tests {
         assert_eq!(classes, std::array::from_fn(|place| place));
         let faults = UpstreamFault::ALL.map(|label| label as usize);
         assert_eq!(faults, std::array::from_fn(|place| place));
+        let handshakes = HandshakeLabel::ALL.map(|label| label as usize);
+        assert_eq!(handshakes, std::array::from_fn(|place| place));
     }
 }

@@ -18,7 +18,7 @@ use super::models::{self, Question};
 use super::relay::{self, Answer, ResponseBody};
 use super::routes::Routes;
 use super::settle::Account;
-use super::{operation, peek};
+use super::{operation, peek, reach};
 use crate::arrival::{Arrival, HostError, HostName};
 use crate::gateway::Gateway;
 use crate::quota::Output;
@@ -87,6 +87,8 @@ async fn live(
     let asker = Asker::from(arrival.remote.ip());
     let routes = Routes::of(find_domain(&gateway.store, arrival.host.as_ref(), asker).await?);
     account.note(|record| record.namespace = Some(routes.domain().namespace.clone()));
+    let host = arrival.host.as_ref().map_or("", HostName::as_str);
+    reach::check(routes.domain(), host, arrival.tls.as_deref())?;
     routes.refuse_suspended()?;
     let operation = operation::recognise(&parts.method, parts.uri.path())?;
     account.asks(&operation);

@@ -119,7 +119,11 @@ impl Store {
     }
 
     pub(crate) fn restate(&self) -> Restated {
-        self.book().restate()
+        let mut restated = self.book().restate();
+        if self.0.follows_certificates.load(Ordering::Relaxed) {
+            restated.follow(Name::FleetCertificates);
+        }
+        restated
     }
 
     pub(crate) fn take_outgoing(&self, max: usize) -> Outgoing {
@@ -232,11 +236,13 @@ impl Applying<'_> {
     }
 }
 
-/// Whether requests ask for the name by itself; all else comes along by reference.
+/// Whether requests ask for the name by itself; all else comes along by reference, or, like the
+/// platform's certificates, is followed from the start.
 pub(super) fn is_by_request(name: &Name) -> bool {
     match name {
         Name::Domain(host) => !is_wildcard(host),
-        _ => name.is_subscribable(),
+        Name::Credential { .. } => true,
+        _ => false,
     }
 }
 

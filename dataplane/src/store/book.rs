@@ -528,5 +528,14 @@ pub(crate) struct Restated {
     pub(crate) dependencies: Vec<(Name, Version)>,
 }
 
+impl Restated {
+    /// Asks for a name for as long as the stream lasts, whatever else refers to it.
+    pub(crate) fn follow(&mut self, name: Name) {
+        let held = self.dependencies.iter().position(|(held, _)| *held == name);
+        let version = held.map(|at| self.dependencies.swap_remove(at).1);
+        self.names.push((name, version));
+    }
+}
+
 #[cfg(test)]
 mod tests;

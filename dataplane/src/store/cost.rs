@@ -18,6 +18,11 @@ pub(crate) fn of(name: &Name, encoded_bytes: usize) -> u32 {
         Name::Credential { realm, .. } => realm.len(),
         _ => 0,
     };
-    let bytes = NAME_BYTES + 2 * name_bytes + PER_ENCODED_BYTE * encoded_bytes;
+    // Kept as they came, in one piece.
+    let per_encoded_byte = match name {
+        Name::Certificate(_) | Name::Authority(_) => 1,
+        _ => PER_ENCODED_BYTE,
+    };
+    let bytes = NAME_BYTES + 2 * name_bytes + per_encoded_byte * encoded_bytes;
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

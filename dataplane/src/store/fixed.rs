@@ -5,7 +5,7 @@ use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::proto::Content;
 use turnpike_snapshot::{Name, Snapshot, Version};
 
-use super::apply::{Change, ChangeKind};
+use super::apply::{Change, ChangeKind, is_by_request};
 use super::asker::Asker;
 use super::{Bounds, LOAD_TIMEOUT, Link, Store};
 
@@ -42,7 +42,7 @@ impl Store {
     }
 
     fn hold_open(&self, name: &Name) {
-        if name.is_subscribable() {
+        if is_by_request(name) {
             self.book().ask(name, None, Asker::Nobody);
         }
     }

@@ -12,8 +12,8 @@ use turnpike_snapshot::name::{ObjectName, ServicePort};
 
 use super::slot::Slot;
 use super::view::{
-    ConsumerSlot, CredentialView, DomainView, EndpointsSlot, FleetSlot, ProviderSlot, QuotaSlot,
-    RulesSlot, TenantSlot,
+    AuthoritySlot, CertificateSlot, ConsumerSlot, CredentialView, DomainView, EndpointsSlot,
+    FleetCertificatesSlot, FleetSlot, ProviderSlot, QuotaSlot, RulesSlot, TenantSlot,
 };
 
 /// Where a domain's current form is; the aliases of a wildcard share its slot.
@@ -30,6 +30,9 @@ pub(crate) struct Tables {
     pub(crate) quotas: Table<ObjectName, QuotaSlot>,
     pub(crate) tenants: Table<String, TenantSlot>,
     pub(crate) fleet: Arc<FleetSlot>,
+    pub(crate) certificates: Table<ObjectName, CertificateSlot>,
+    pub(crate) authorities: Table<ObjectName, AuthoritySlot>,
+    pub(crate) fleet_certificates: FleetCertificatesSlot,
     /// The time in seconds since 1970, as coarse as whoever sets it.
     now: AtomicU32,
 }
@@ -129,6 +132,9 @@ impl Default for Tables {
             quotas: Table::default(),
             tenants: Table::default(),
             fleet: Arc::new(Slot::empty()),
+            certificates: Table::default(),
+            authorities: Table::default(),
+            fleet_certificates: Slot::empty(),
             now: AtomicU32::new(0),
         }
     }
@@ -239,6 +245,9 @@ impl Tables {
             Name::Quota(object) => self.quotas.slot(object).store(None),
             Name::Tenant(namespace) => self.tenants.slot(namespace).store(None),
             Name::Fleet => self.fleet.store(None),
+            Name::Certificate(object) => self.certificates.slot(object).store(None),
+            Name::Authority(object) => self.authorities.slot(object).store(None),
+            Name::FleetCertificates => self.fleet_certificates.store(None),
             Name::Domain(host) => {
                 if let Some(slot) = self.held_domain(host) {
                     slot.store(None);
@@ -258,7 +267,11 @@ impl Tables {
             Name::Consumer(name) => self.consumers.remove_unused(name),
             Name::Quota(name) => self.quotas.remove_unused(name),
             Name::Tenant(name) => self.tenants.remove_unused(name),
-            Name::Domain(_) | Name::Credential { .. } | Name::Fleet => true,
+            Name::Certificate(name) => self.certificates.remove_unused(name),
+            Name::Authority(name) => self.authorities.remove_unused(name),
+            Name::Domain(_) | Name::Credential { .. } | Name::Fleet | Name::FleetCertificates => {
+                true
+            }
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Snapshots as requests use them: patterns compiled, references resolved to
 //! slots, texts turned into header values, all of it once when they arrive.
 
+mod certificate;
 mod domain;
 mod provider;
 mod quota;
 
 use std::sync::Arc;
 
+pub(crate) use certificate::PROVIDER;
+pub use certificate::{AuthorityView, CertificateView, ClientRule, FleetCertificatesView};
 pub use domain::{
     AuthenticationView, BackendView, DomainView, GrantView, MatchView, RouteView, RuleView,
     RulesView, TemplateView,
@@ -39,6 +42,12 @@ pub type QuotaSlot = Slot<QuotaView>;
 pub type TenantSlot = Slot<TenantView>;
 /// Where the fleet's current form is.
 pub type FleetSlot = Slot<FleetView>;
+/// Where a certificate's current form is.
+pub type CertificateSlot = Slot<CertificateView>;
+/// Where the current form of CAs is.
+pub type AuthoritySlot = Slot<AuthorityView>;
+/// Where the list of the platform's certificates is.
+pub type FleetCertificatesSlot = Slot<FleetCertificatesView>;
 
 /// Whose key it is.
 #[derive(Clone, Debug)]
@@ -78,6 +87,12 @@ pub enum CompileError {
     /// A header condition that no header can have.
     #[error("header {0:?} is not a header's name or value")]
     Header(String),
+    /// It says itself that it cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+    /// Not DER of a private key.
+    #[error("the private key cannot be read")]
+    PrivateKey,
     /// Something that must be in force first is not.
     #[error("{0}, which it refers to, is not in force")]
     Missing(turnpike_snapshot::Name),

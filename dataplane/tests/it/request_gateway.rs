@@ -171,7 +171,7 @@ impl TestGateway {
             address: listener.address(),
             log,
             writer,
-            server: tokio::spawn(listener.serve(shared.clone(), DRAIN, stop.clone())),
+            server: tokio::spawn(listener.serve(shared.clone(), None, DRAIN, stop.clone())),
             shared,
             stop: stop.drop_guard(),
             counting: (stop_counting, replay),

@@ -151,6 +151,7 @@ impl World {
             domain: Domain {
                 namespace: NAMESPACE.into(),
                 routes: vec![route],
+                ..Domain::default()
             },
             templates: Vec::new(),
             quotas: Vec::new(),

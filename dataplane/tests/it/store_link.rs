@@ -8,9 +8,11 @@ use tokio::time::Instant;
 use turnpike_dataplane::Store;
 use turnpike_dataplane::store::demand::Controllers;
 use turnpike_dataplane::store::{Asker, Bounds, CredentialView, FetchError, Link};
-use turnpike_snapshot::Version;
+use turnpike_snapshot::certificate::FleetCertificates;
 use turnpike_snapshot::credential::FleetKey;
+use turnpike_snapshot::proto::Subscribe;
 use turnpike_snapshot::proto::client_message::Message as Up;
+use turnpike_snapshot::{Name, Snapshot, Version};
 
 use crate::store_controller::{Controller, DataPlane, LOAD_TIMEOUT, Say, Stream};
 use crate::store_snapshots::{
@@ -95,6 +97,39 @@ async fn a_new_stream_begins_with_all_that_is_held_and_wanted() {
             .iter()
             .all(|held| held.version.len() == 16)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_platforms_certificates_are_asked_for_by_each_stream_and_stay() {
+    let (mut controller, data_plane, mut stream) = start(&[]).await;
+    data_plane.store.follow_fleet_certificates();
+    load(&data_plane, &mut stream, "a.test").await;
+    drop(stream);
+    let name = Name::FleetCertificates;
+    let mut stream = controller.greet(&[]).await;
+    let asked = |stated: &Subscribe| {
+        let held = stated
+            .names
+            .iter()
+            .find(|held| held.name == name.to_string());
+        held.map(|held| held.version.clone())
+    };
+    assert_eq!(asked(&stream.subscribed().await), Some(Vec::new()));
+    let fleet = Snapshot::FleetCertificates(FleetCertificates::default());
+    stream
+        .put(vec![Say::Upsert(name.clone(), fleet.clone())])
+        .await;
+    assert!(data_plane.store.fleet_certificates().is_some());
+    drop(stream);
+
+    let mut stream = controller.greet(&[]).await;
+    let stated = stream.subscribed().await;
+    assert_eq!(asked(&stated), Some(Version::of(&fleet).to_bytes()));
+    let is_twice = stated
+        .dependencies
+        .iter()
+        .any(|held| held.name == name.to_string());
+    assert!(!is_twice);
 }
 
 #[tokio::test(start_paused = true)]

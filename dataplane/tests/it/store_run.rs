@@ -37,6 +37,7 @@ async fn run_with(controller: &Controller, delay: Duration) -> Running {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = Config {
         listen: any_port,
+        listen_tls: None,
         admin: any_port,
         redis: None,
         load_timeout: Duration::from_secs(30),
@@ -255,6 +256,7 @@ async fn a_port_in_use_is_named() {
     let address = taken.local_addr().unwrap();
     let config = Config {
         listen: address,
+        listen_tls: None,
         admin: ([127, 0, 0, 1], 0).into(),
         redis: None,
         load_timeout: Duration::from_secs(1),

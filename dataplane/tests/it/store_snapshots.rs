@@ -47,6 +47,7 @@ pub(crate) fn domain(route: &str) -> Snapshot {
             template: None,
             suspension: None,
         }],
+        ..Domain::default()
     })
 }
 

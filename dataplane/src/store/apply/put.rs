@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use turnpike_snapshot::credential::Credential;
 use turnpike_snapshot::domain::Domain;
-use turnpike_snapshot::{Name, Snapshot};
+use turnpike_snapshot::{Name, Snapshot, Version};
 
 use super::{Applying, is_wildcard};
 use crate::store::book::{Form, Settled};
 use crate::store::slot::Slot;
 use crate::store::tables::{CredentialKey, DomainSlot};
 use crate::store::view::{
-    CompileError, CredentialView, DomainView, EndpointsView, FleetView, ProviderView, QuotaView,
-    RulesView, TenantView,
+    AuthorityView, CertificateView, CompileError, CredentialView, DomainView, EndpointsView,
+    FleetCertificatesView, FleetView, ProviderView, QuotaView, RulesView, TenantView,
 };
 
 impl Applying<'_> {
@@ -40,7 +40,7 @@ impl Applying<'_> {
                 self.settle(name, Settled::Held, Some(form));
             }
             _ => {
-                self.put_dependency(name, snapshot)?;
+                self.put_dependency(name, form.version, snapshot)?;
                 self.book.hold(name, form);
             }
         }
@@ -54,7 +54,12 @@ impl Applying<'_> {
     }
 
     /// What comes along by reference.
-    fn put_dependency(&self, name: &Name, snapshot: &Snapshot) -> Result<(), CompileError> {
+    fn put_dependency(
+        &self,
+        name: &Name,
+        version: Version,
+        snapshot: &Snapshot,
+    ) -> Result<(), CompileError> {
         let tables = self.tables;
         match (name, snapshot) {
             (Name::Domain(host), Snapshot::Domain(domain)) => self.put_wildcard(host, domain)?,
@@ -91,6 +96,18 @@ impl Applying<'_> {
             (Name::Fleet, Snapshot::Fleet(fleet)) => {
                 let view = FleetView::compile(fleet, tables)?;
                 tables.fleet.store(Some(Arc::new(view)));
+            }
+            (Name::Certificate(object), Snapshot::Certificate(certificate)) => {
+                let view = CertificateView::compile(version, certificate)?;
+                tables.certificates.slot(object).store(Some(Arc::new(view)));
+            }
+            (Name::Authority(object), Snapshot::Authority(authority)) => {
+                let view = AuthorityView::compile(version, authority)?;
+                tables.authorities.slot(object).store(Some(Arc::new(view)));
+            }
+            (Name::FleetCertificates, Snapshot::FleetCertificates(fleet)) => {
+                let view = FleetCertificatesView::compile(fleet, tables);
+                tables.fleet_certificates.store(Some(Arc::new(view)));
             }
             // `convert::read` lets no other pair through.
             _ => return Err(CompileError::WrongKind),

@@ -11,7 +11,7 @@ use turnpike_snapshot::proto::{
 };
 use turnpike_snapshot::provider::ProviderKind;
 use turnpike_snapshot::{
-    ENDPOINTS, GRANTS, HALT, Name, PROTOCOL_VERSION, SUSPENSION, TEMPLATES, Version, convert,
+    ENDPOINTS, GRANTS, HALT, Name, PROTOCOL_VERSION, SUSPENSION, TEMPLATES, TLS, Version, convert,
 };
 
 use crate::store::apply::{Change, ChangeKind, Refusal};
@@ -42,7 +42,7 @@ pub(super) fn hello(data_plane: &str) -> Hello {
         features: vendors
             .chain(protocols)
             .map(|kind| kind.feature())
-            .chain([TEMPLATES, GRANTS, SUSPENSION, HALT, ENDPOINTS].map(str::to_owned))
+            .chain([TEMPLATES, GRANTS, SUSPENSION, HALT, ENDPOINTS, TLS].map(str::to_owned))
             .collect(),
         data_plane: data_plane.to_owned(),
     }

@@ -10,7 +10,8 @@ use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::rules::Rules;
 
 use super::{
-    CompileError, ConsumerSlot, FleetSlot, PathMatch, ProviderSlot, RulesSlot, TenantSlot,
+    CertificateSlot, ClientRule, CompileError, ConsumerSlot, FleetSlot, PathMatch, ProviderSlot,
+    RulesSlot, TenantSlot,
 };
 use crate::store::glob::Globs;
 use crate::store::tables::Tables;
@@ -28,6 +29,10 @@ pub struct DomainView {
     pub tenant: Arc<TenantSlot>,
     /// What holds for all namespaces; empty only after it was withdrawn.
     pub fleet: Arc<FleetSlot>,
+    /// What it may show in handshakes; an empty slot: that certificate cannot be had.
+    pub certificates: Box<[Arc<CertificateSlot>]>,
+    /// What callers must show in handshakes.
+    pub client_rule: ClientRule,
 }
 
 /// The rules of one AIRoute and who may use them.
@@ -152,6 +157,12 @@ impl DomainView {
             namespace: domain.namespace.as_str().into(),
             tenant: tables.tenants.slot(&domain.namespace),
             fleet: tables.fleet.clone(),
+            certificates: domain
+                .certificates
+                .iter()
+                .map(|name| tables.certificates.slot(name))
+                .collect(),
+            client_rule: ClientRule::compile(&domain.client_authorities, tables),
             routes,
         })
     }
