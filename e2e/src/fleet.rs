@@ -18,6 +18,10 @@ use crate::ports::free_address;
 use crate::process::{Process, Program};
 use crate::redis::{Durability, Redis};
 
+/// The Secret of the platform namespace that controllers under test show where a route has no
+/// certificate of its own; tests that need it write it.
+pub const FLEET_CERTIFICATE: &str = "fleet-certificate";
+
 /// Where a controller takes its resources from.
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
@@ -49,6 +53,7 @@ impl Controller {
         let flags = [
             ("--hostname-policy", "*"),
             ("--public-url", "https://{host}"),
+            ("--fleet-certificates", FLEET_CERTIFICATE),
         ];
         Self::start_with(folder, source, &flags).await
     }
@@ -190,6 +195,7 @@ pub struct DataPlane {
     process: Process,
     admin: SocketAddr,
     gateway: Gateway,
+    tls: SocketAddr,
 }
 
 impl DataPlane {
@@ -240,10 +246,11 @@ impl DataPlane {
         controller: &str,
         more: &[(&str, &str)],
     ) -> Result<Self> {
-        let (listen, admin) = (free_address()?, free_address()?);
+        let (listen, tls, admin) = (free_address()?, free_address()?, free_address()?);
         let mut arguments = flags(&[
             ("--controller", controller),
             ("--listen", &listen.to_string()),
+            ("--listen-tls", &tls.to_string()),
             ("--admin", &admin.to_string()),
         ]);
         // Providers under test are on this machine.
@@ -260,6 +267,7 @@ impl DataPlane {
             process,
             admin,
             gateway: Gateway::at(listen),
+            tls,
         })
     }
 
@@ -276,6 +284,11 @@ impl DataPlane {
     /// The door that clients use.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// The door that they use over TLS.
+    pub fn tls(&self) -> SocketAddr {
+        self.tls
     }
 
     pub fn process(&self) -> &Process {

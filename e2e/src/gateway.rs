@@ -189,10 +189,7 @@ impl Gateway {
             let body = response.into_body().collect().await?.to_bytes();
             bail!("{status}: {}", String::from_utf8_lossy(&body));
         }
-        Ok(Stream {
-            body: response.into_body(),
-            rest: BytesMut::new(),
-        })
+        Ok(Stream::of(response.into_body()))
     }
 
     async fn open(&self, call: Call<'_>) -> Result<Response<Incoming>> {
@@ -224,6 +221,14 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// An answer that has begun.
+    pub(crate) fn of(body: Incoming) -> Self {
+        Self {
+            body,
+            rest: BytesMut::new(),
+        }
+    }
+
     /// The data of the next event; `None` at the clean end of the body.
     pub async fn next(&mut self) -> Result<Option<String>> {
         loop {

@@ -18,6 +18,7 @@ pub mod python;
 pub mod redis;
 pub mod resources;
 pub mod scene;
+pub mod secure;
 
 mod guard;
 

@@ -13,6 +13,8 @@ const WAYS: [(&str, &[&str]); 6] = [
             "--drain-delay=10s",
             "--drain=600s",
             "terminationGracePeriodSeconds: 620",
+            "--listen-tls=0.0.0.0:8443",
+            "ports: [{port: http}, {port: https}]",
             "helm.sh/resource-policy: keep",
             "runAsUser: 65532",
         ],
@@ -21,11 +23,15 @@ const WAYS: [(&str, &[&str]); 6] = [
         r#"
 hostnamePolicy: ["{namespace}.maas.example.com", "*.{namespace}.lab.example.com", "shared.example.com"]
 redis: {embedded: true}
+fleetCertificates: [maas, lab.example.com]
 dataPlane:
   autoscaling: {enabled: true, openStreams: {enabled: true, averageValue: 200}}
-  service: {type: LoadBalancer, externalTrafficPolicy: Local, loadBalancerSourceRanges: [10.0.0.0/8]}
+  service: {type: LoadBalancer, externalTrafficPolicy: Local, loadBalancerSourceRanges: [10.0.0.0/8], tlsPort: 8443, tlsNodePort: 30443}
 "#,
         &[
+            "--fleet-certificates=maas,lab.example.com",
+            "port: 8443",
+            "nodePort: 30443",
             "name: turnpike_requests_in_flight",
             "redis://turnpike-redis.turnpike-system.svc:6379",
             "--hostname-policy={namespace}.maas.example.com,*.{namespace}.lab.example.com,shared.example.com",
@@ -136,6 +142,7 @@ fn helm_finds_no_fault_and_wrong_values_are_refused() -> Result<()> {
             ),
             ("dataPlane: {drainSeconds: 10s}", "/dataPlane/drainSeconds"),
             ("className: Blue", "/className"),
+            ("fleetCertificates: [other/maas]", "/fleetCertificates/0"),
             (
                 "dataPlane: {autoscaling: {enabled: true, cpuPercent: 0}}",
                 "looks at nothing",

@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use hyper::StatusCode;
 use turnpike_e2e::provider::{Behaviour, Provider};
 use turnpike_e2e::scene::await_answer;
-use turnpike_e2e::{Call, Scene, resources};
+use turnpike_e2e::secure::{Caller, Certified, tls_secret};
+use turnpike_e2e::{Call, Scene, eventually, gateway, resources};
 
 const PROVIDER_KEY: &str = "sk-canary-provider-7d3f9a1c5e";
 const WRONG_KEY: &str = "tk-canary-nobody-2b8e6f0a4d";
@@ -25,6 +26,25 @@ fn no_key_and_no_content_is_seen_outside_the_request() -> Result<()> {
             Call::say(&host, "m", PROMPT).key(&from_secret),
         )
         .await?;
+
+        let shown = Certified::make(&[&host])?;
+        let private: Vec<&str> = shown.key.lines().filter(|it| !it.contains('-')).collect();
+        let yaml = shown.secret("own") + &tls_secret("torn", &shown.chain, &torn(&shown.key));
+        scene.apply(&yaml).await?;
+        let refs = r#"{"spec": {"tls": {"certificateRefs": [{"name": "own"}, {"name": "torn"}]}}}"#;
+        scene
+            .kubectl(&["patch", "airoute", "main", "--type=merge", "-p", refs])
+            .await?;
+        let caller = Caller::trusting(&[&shown])?;
+        eventually("the host is served over TLS", async || {
+            let call = Call::say(&host, "m", PROMPT).key(&key);
+            let tls = scene.fleet.data_planes[0].tls();
+            caller.send(tls, call).await?.expect_ok().map(drop)
+        })
+        .await?;
+        scene
+            .await_condition("airoute", "main", "ResolvedRefs", "False")
+            .await?;
 
         let secrets = [
             PROVIDER_KEY,
@@ -59,12 +79,17 @@ fn no_key_and_no_content_is_seen_outside_the_request() -> Result<()> {
         }
         places.extend(everywhere(scene).await?);
         for (place, text) in &places {
-            for secret in secrets {
+            for secret in secrets.iter().chain(&private) {
                 ensure!(!text.contains(secret), "{secret} in {place}: {text}");
             }
         }
         Ok(())
     })
+}
+
+/// A key without its end.
+fn torn(key: &str) -> String {
+    key.lines().take(2).collect::<Vec<_>>().join("\n")
 }
 
 /// Logs, metrics and status of everything.
@@ -88,6 +113,8 @@ async fn everywhere(scene: &Scene) -> Result<Vec<(String, String)>> {
         places.push(("a data plane's access log".into(), plane.process().stdout()));
         places.push(("a data plane's log".into(), plane.process().stderr()));
         places.push(("a data plane's metrics".into(), plane.metrics().await?));
+        let store = gateway::get(plane.admin(), "/debug/store").await?.text()?;
+        places.push(("a data plane's /debug/store".into(), store));
     }
     let kinds = "airoutes,aiproviders,consumers,tokenquotas";
     let status = scene
