@@ -1,9 +1,19 @@
-//! What a tenant costs in memory, and that the store's estimate follows it. A process of its own,
-//! with the allocator of the programs.
+//! What a tenant costs in memory, that the store's estimate follows it, and what a certificate costs
+//! that was shown. A process of its own, with the allocator of the programs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::TlsConnector;
 use turnpike_dataplane::Store;
+use turnpike_dataplane::listen::Handshakes;
+use turnpike_dataplane::store::Asker;
+use turnpike_snapshot::certificate::{Certificate, KeyedCertificate};
 use turnpike_snapshot::consumer::Consumer;
 use turnpike_snapshot::credential::{Credential, FleetKey, sha256};
 use turnpike_snapshot::domain::{Authentication, Backend, Domain, Match, PathMatch, Route, Rule};
@@ -19,9 +29,94 @@ const SECOND: Duration = Duration::from_secs(1);
 const TENANTS: usize = 4_000;
 /// A domain with its key, consumer and tenant.
 const MAX_BYTES: u64 = 8 * 1024;
+const CERTIFICATES: usize = 500;
+/// Of a domain with a certificate that was shown: 5,000 of them in 200 MB.
+const MAX_SHOWN_BYTES: u64 = 40_000;
+
+/// One measures at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_certificate_that_was_shown_stays_small() {
+    let _turn = TURN.lock();
+    let ca_key = KeyPair::generate().unwrap();
+    let mut parameters = CertificateParams::default();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = parameters.self_signed(&ca_key).unwrap();
+    let issuer = Issuer::from_ca_cert_der(ca.der(), &ca_key).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.der().clone()).unwrap();
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.resumption = Resumption::disabled();
+    let client = TlsConnector::from(Arc::new(client));
+
+    let store = Store::with_snapshots(vec![fleet_key()], shared());
+    let handshakes = Handshakes::new(store.clone(), Arc::default());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let show = |numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            let refusals = store.replace(with_certificate(number, &issuer, &ca));
+            assert_eq!(refusals, [] as [String; 0]);
+            let name = ServerName::try_from(hostname(number)).unwrap();
+            let (near, far) = tokio::io::duplex(16 * 1024);
+            let (secured, connected) = runtime.block_on(async {
+                tokio::join!(
+                    handshakes.secure(far, Asker::Nobody),
+                    client.connect(name, near)
+                )
+            });
+            connected.unwrap();
+            assert!(secured.is_some());
+        }
+    };
+    show(0..50);
+    let before = resident();
+    show(50..50 + CERTIFICATES);
+    let each = resident().saturating_sub(before) / CERTIFICATES as u64;
+    println!("{each} bytes a certificate that was shown, with its domain");
+    assert!(each <= MAX_SHOWN_BYTES, "{each} bytes");
+}
+
+/// A tenant whose certificate an intermediate has signed.
+fn with_certificate(
+    number: usize,
+    issuer: &Issuer<'_, &KeyPair>,
+    ca: &rcgen::Certificate,
+) -> Vec<(Name, Snapshot)> {
+    let key = KeyPair::generate().unwrap();
+    let parameters = CertificateParams::new(vec![hostname(number)]).unwrap();
+    let own = parameters.signed_by(&key, issuer).unwrap();
+    let certificate = Certificate::Usable(KeyedCertificate {
+        names: vec![hostname(number)],
+        chain: vec![own.der().to_vec(), ca.der().to_vec()],
+        key: key.serialize_der(),
+        not_after: i64::MAX,
+    });
+    let name = ObjectName::new(format!("tenant-{number}"), "own-cert");
+    let mut snapshots = tenant(number, 1);
+    if let Some((_, Snapshot::Domain(domain))) = snapshots.last_mut() {
+        domain.certificates = vec![name.clone()];
+    }
+    let certificate = (Name::Certificate(name), Snapshot::Certificate(certificate));
+    snapshots.insert(0, certificate);
+    snapshots
+}
+
+fn hostname(number: usize) -> String {
+    format!("tenant-{number}.maas.example.com")
+}
 
 #[test]
 fn a_tenant_stays_small_and_the_estimate_follows() {
+    let _turn = TURN.lock();
     // Kept, so that none is measured in what another has freed.
     let mut stores = Vec::new();
     for (shape, rules) in [("one rule", 1), ("eight rules", 8)] {
@@ -114,7 +209,7 @@ fn tenant(number: usize, rules: usize) -> Vec<(Name, Snapshot)> {
         }],
         ..Domain::default()
     };
-    let host = format!("{namespace}.maas.example.com");
+    let host = hostname(number);
     let credential_name = Name::Credential {
         realm: namespace.clone(),
         id,

@@ -129,8 +129,8 @@ pub(crate) fn issues(index: &Index, route: &ObjectName, spec: &AIRouteSpec) -> V
 pub(crate) fn validity(index: &Index, route: &ObjectName, spec: &AIRouteSpec) -> Option<String> {
     let validities: Vec<String> = certificates(&route.namespace, spec)
         .filter_map(|name| {
-            let certificate = read(index, &name).ok()?;
-            let end = Timestamp::from_second(certificate.not_after).ok()?;
+            let (_, _, not_after) = read_chain(index, &name).ok()?;
+            let end = Timestamp::from_second(not_after).ok()?;
             Some(format!(
                 "the certificate in Secret {name} is valid until {end}"
             ))
@@ -182,16 +182,8 @@ fn names_a_host(names: &[String], spec: &AIRouteSpec) -> bool {
 }
 
 fn read(index: &Index, name: &ObjectName) -> Result<KeyedCertificate, Fault> {
-    let value = |key| index.secrets.find_value(name, key).map_err(Fault::Secret);
-    let (chain, key) = (value(CHAIN)?, value(KEY)?);
-    let chain = pem_certificates(chain).ok_or(Fault::Chain)?;
-    let own = chain.first().ok_or(Fault::Chain)?;
-    let (_, parsed) = x509_parser::parse_x509_certificate(own).map_err(|_| Fault::Chain)?;
-    let names = dns_names(&parsed);
-    if names.is_empty() {
-        return Err(Fault::NoNames);
-    }
-    let not_after = parsed.validity().not_after.timestamp();
+    let (chain, names, not_after) = read_chain(index, name)?;
+    let key = index.secrets.find_value(name, KEY).map_err(Fault::Secret)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| Fault::Key)?;
     let der = key.secret_der().to_vec();
     match CertifiedKey::from_der(chain.clone(), key, &PROVIDER) {
@@ -206,6 +198,26 @@ fn read(index: &Index, name: &ObjectName) -> Result<KeyedCertificate, Fault> {
         key: der,
         not_after,
     })
+}
+
+/// What stands in a certificate: the chain, its names, and its end in seconds since 1970.
+type Read = (Vec<CertificateDer<'static>>, Vec<String>, i64);
+
+/// Leaves the key alone, which is the dear part.
+fn read_chain(index: &Index, name: &ObjectName) -> Result<Read, Fault> {
+    let pem = index
+        .secrets
+        .find_value(name, CHAIN)
+        .map_err(Fault::Secret)?;
+    let chain = pem_certificates(pem).ok_or(Fault::Chain)?;
+    let own = chain.first().ok_or(Fault::Chain)?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(own).map_err(|_| Fault::Chain)?;
+    let names = dns_names(&parsed);
+    if names.is_empty() {
+        return Err(Fault::NoNames);
+    }
+    let not_after = parsed.validity().not_after.timestamp();
+    Ok((chain, names, not_after))
 }
 
 fn read_authority(index: &Index, name: &ObjectName) -> Result<Vec<Vec<u8>>, Fault> {

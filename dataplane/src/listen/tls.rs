@@ -68,7 +68,7 @@ impl Handshakes {
     }
 
     /// Secures a connection; `None`: that failed, and is counted.
-    pub(super) async fn secure<I>(&self, io: I, asker: Asker) -> Option<(TlsStream<I>, Arc<Tls>)>
+    pub async fn secure<I>(&self, io: I, asker: Asker) -> Option<(TlsStream<I>, Arc<Tls>)>
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
