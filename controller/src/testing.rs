@@ -249,6 +249,8 @@ impl Builder<AIRoute> {
             name: None,
             matches,
             backend_refs: vec![backend_ref(backend)],
+            failover: None,
+            retry: None,
         });
         self
     }
@@ -316,6 +318,7 @@ fn backend_ref(text: &str) -> BackendRef {
         namespace,
         model: None,
         weight: 1,
+        priority: 0,
     }
 }
 

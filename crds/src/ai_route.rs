@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::DEFAULT_CLASS;
 use crate::common::Hostname;
 use crate::namespaces::GrantedNamespaces;
+use crate::retries::{Failover, Retry};
 use crate::status::{HostnameStatus, Status, conditions_of_object, named};
 
 /// Serves host names: who may call, and which provider answers what. Without hostnames: a
@@ -241,7 +242,8 @@ pub struct Allow {
 /// Sends matching requests to one of several providers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(
-    validation = Rule::new("self.backendRefs.exists(b, b.weight > 0)").message("at least one of backendRefs needs a weight above 0")
+    validation = Rule::new("self.backendRefs.exists(b, b.weight > 0)").message("at least one of backendRefs needs a weight above 0"),
+    validation = Rule::new("!has(self.failover) || size(self.backendRefs) > 1").message("failover needs a second backend to go to; add one to backendRefs, or use retry alone")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RouteRule {
@@ -253,9 +255,17 @@ pub struct RouteRule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub matches: Vec<RouteMatch>,
-    /// The providers, chosen by weight.
+    /// The providers: one of the lowest `priority` that offers the model, chosen by weight.
     #[schemars(length(min = 1, max = 16))]
     pub backend_refs: Vec<BackendRef>,
+    /// When another backend is tried; default: with backends of several priorities, after a
+    /// `Timeout`, `ConnectFailure`, `RateLimited` or `ServerError`, else never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
+    /// Further attempts once no other backend is left to try, after the failures that `failover`
+    /// names; default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 }
 
 /// All conditions given must hold.
@@ -355,10 +365,14 @@ pub struct BackendRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub model: Option<String>,
-    /// Its share among the rule's backends; 0: never chosen.
+    /// Its share among the rule's backends of its priority; 0: never chosen.
     #[serde(default = "BackendRef::default_weight")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub weight: i32,
+    /// Which is tried first: those of 0, then, after a failure, those of 1, and so on.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 15))]
+    pub priority: i32,
 }
 
 impl BackendRef {

@@ -15,6 +15,7 @@ pub mod consumer;
 pub mod mistakes;
 pub mod namespaces;
 pub mod reference;
+pub mod retries;
 pub mod status;
 pub mod token_quota;
 

@@ -67,6 +67,9 @@ pub struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
     pub duration_ms: u64,
+    /// Attempts that another one followed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed_attempts: u32,
     /// Of the request's body.
     pub bytes_in: u64,
     /// Of the response's body, as handed to the connection.
@@ -238,6 +241,10 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 #[cfg(test)]
 mod tests {
     use parking_lot::Mutex;
@@ -280,6 +287,7 @@ mod tests {
             tokens: None,
             first_token_ms: None,
             duration_ms: 7,
+            failed_attempts: 0,
             bytes_in: 1,
             bytes_out: 2,
             end: End::Timeout("idle"),

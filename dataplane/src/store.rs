@@ -57,7 +57,7 @@ pub use view::{
 };
 
 use book::Book;
-use tables::Tables;
+pub(crate) use tables::Tables;
 
 /// How long a request waits for what is not loaded yet, unless told otherwise.
 pub const LOAD_TIMEOUT: Duration = Duration::from_secs(5);

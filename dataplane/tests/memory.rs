@@ -19,6 +19,7 @@ use turnpike_snapshot::credential::{Credential, FleetKey, sha256};
 use turnpike_snapshot::domain::{Authentication, Backend, Domain, Match, PathMatch, Route, Rule};
 use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::provider::{Provider, ProviderKind, Timeouts, Upstream};
+use turnpike_snapshot::retries::Retries;
 use turnpike_snapshot::tenant::{Fleet, Tenant};
 use turnpike_snapshot::{Name, Snapshot};
 
@@ -227,6 +228,7 @@ fn rule(number: usize) -> Rule {
         provider: provider(),
         model: Some(model.into()),
         weight: 1,
+        priority: 0,
         models: Vec::new(),
         fault: None,
     };
@@ -239,5 +241,6 @@ fn rule(number: usize) -> Rule {
             groups: vec!["gold".into()],
         }],
         backends: vec![backend("deepseek-chat"), backend("qwen-plus")],
+        retries: Retries::default(),
     }
 }

@@ -3,11 +3,12 @@
 use crate::certificate::{Authority, Certificate, FleetCertificates};
 use crate::consumer::Consumer;
 use crate::credential::Credential;
-use crate::domain::{Authentication, Domain, Route, Rule, Template};
+use crate::domain::{Authentication, Backend, Domain, Route, Rule, Template};
 use crate::endpoints::Endpoints;
 use crate::name::{Name, ObjectName};
 use crate::provider::{Provider, ProviderKind, Upstream};
 use crate::quota::Quota;
+use crate::retries::Retries;
 use crate::rules::Rules;
 use crate::tenant::{Fleet, Tenant};
 
@@ -102,7 +103,7 @@ impl Snapshot {
             }
             Snapshot::Endpoints(_) => vec![ENDPOINTS.to_owned()],
             Snapshot::Domain(domain) => domain_features(domain),
-            Snapshot::Rules(rules) => grants_feature(&rules.rules).into_iter().collect(),
+            Snapshot::Rules(rules) => rules_features(rules.rules.iter()),
             _ => Vec::new(),
         }
     }
@@ -130,6 +131,8 @@ pub const ENDPOINTS: &str = "endpoints";
 pub const GRANTS: &str = "grants";
 /// Of a data plane that shows a domain's certificates and asks callers for theirs.
 pub const TLS: &str = "tls";
+/// Of a data plane that tries further backends, in the order of their priorities.
+pub const FAILOVER: &str = "failover";
 
 fn domain_references(domain: &Domain) -> Vec<Name> {
     let routes = domain.routes.iter();
@@ -176,20 +179,23 @@ fn domain_features(domain: &Domain) -> Vec<String> {
     let suspension = has(|route| route.suspension.is_some()).then(|| SUSPENSION.to_owned());
     let has_tls = !domain.certificates.is_empty() || !domain.client_authorities.is_empty();
     let tls = has_tls.then(|| TLS.to_owned());
-    let mut grants = domain
-        .routes
-        .iter()
-        .map(|route| grants_feature(&route.rules));
+    let rules = domain.routes.iter().flat_map(|route| &route.rules);
     templates
         .into_iter()
         .chain(suspension)
         .chain(tls)
-        .chain(grants.find_map(|grants| grants))
+        .chain(rules_features(rules))
         .collect()
 }
 
-fn grants_feature(rules: &[Rule]) -> Option<String> {
-    let mut backends = rules.iter().flat_map(|rule| &rule.backends);
-    let is_bound = backends.any(|backend| backend.fault.is_some() || !backend.models.is_empty());
-    is_bound.then(|| GRANTS.to_owned())
+fn rules_features<'a>(rules: impl Iterator<Item = &'a Rule> + Clone) -> Vec<String> {
+    let mut backends = rules.clone().flat_map(|rule| &rule.backends);
+    let is_bound = |backend: &Backend| backend.fault.is_some() || !backend.models.is_empty();
+    let grants = backends.clone().any(is_bound).then(|| GRANTS.to_owned());
+    let is_persistent = backends.any(|backend| backend.priority > 0)
+        || rules
+            .into_iter()
+            .any(|rule| rule.retries != Retries::default());
+    let failover = is_persistent.then(|| FAILOVER.to_owned());
+    grants.into_iter().chain(failover).collect()
 }

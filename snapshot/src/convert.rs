@@ -8,6 +8,7 @@ mod domain;
 mod endpoints;
 mod provider;
 mod quota;
+mod retries;
 mod rules;
 mod tenant;
 

@@ -2,6 +2,7 @@
 //! by reference to providers, the tenant and the fleet.
 
 use crate::name::ObjectName;
+use crate::retries::Retries;
 
 /// How long a request body may be where neither a route nor its template says: 32 MiB, so that
 /// prompts with images pass and a flood of them does not.
@@ -87,8 +88,10 @@ pub struct Rule {
     pub name: String,
     /// Any one suffices; empty: everything matches.
     pub matches: Vec<Match>,
-    /// Chosen by weight.
+    /// Of the lowest priority that offers the model, one is chosen by weight.
     pub backends: Vec<Backend>,
+    /// What happens after an attempt that failed.
+    pub retries: Retries,
 }
 
 /// All conditions given must hold.
@@ -129,8 +132,10 @@ pub struct Backend {
     pub provider: ObjectName,
     /// The model to ask it for, as its `models` call it; `None`: the one that the client asked for.
     pub model: Option<String>,
-    /// Its share among the rule's backends; 0: never chosen.
+    /// Its share among the rule's backends of its priority; 0: never chosen.
     pub weight: u32,
+    /// Which comes first: those of 0, then those of 1, and so on.
+    pub priority: u32,
     /// Globs over the model that the provider is asked for, as its `models` call it: what
     /// the provider grants. Empty: every model.
     pub models: Vec<String>,

@@ -16,13 +16,16 @@ pub mod endpoints;
 pub mod name;
 pub mod provider;
 pub mod quota;
+pub mod retries;
 pub mod rules;
 pub mod tenant;
 pub mod version;
 
 mod content;
 
-pub use content::{ENDPOINTS, GRANTS, HALT, SUSPENSION, Snapshot, TEMPLATES, TLS};
+pub use content::{
+    ENDPOINTS, FAILOVER, GRANTS, HALT, SUSPENSION, Snapshot, TEMPLATES, TLS,
+};
 pub use name::Name;
 pub use version::Version;
 

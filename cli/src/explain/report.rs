@@ -102,6 +102,8 @@ pub(super) struct Authorization {
 pub(super) struct Backend {
     pub(super) provider: String,
     pub(super) weight: u32,
+    /// Those of 0 are tried first.
+    pub(super) priority: u32,
     /// Of the requests that come so far, in percent.
     pub(super) share: f64,
     pub(super) vendor: Option<&'static str>,

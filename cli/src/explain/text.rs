@@ -162,10 +162,14 @@ fn backend(backend: &Backend) -> String {
     let Backend {
         provider,
         weight,
+        priority,
         share,
         ..
     } = backend;
     let mut text = format!("{provider}: weight {weight}, {share:.1}%");
+    if *priority > 0 {
+        text += &format!(", priority {priority}");
+    }
     if let (Some(vendor), Some(model)) = (backend.vendor, &backend.upstream_model) {
         text += &format!(", {vendor}, asked for {model}");
     }

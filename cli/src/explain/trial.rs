@@ -18,7 +18,7 @@ use turnpike_dataplane::request::admit::{
     Counted, LaidBy, Unselected, authorize, over, unselected,
 };
 use turnpike_dataplane::request::attempt::{
-    self, Candidate, Offer, Order, candidate, choose, offer,
+    self, Candidate, Offer, Order, candidate, chances, nobody, offer,
 };
 use turnpike_dataplane::request::authenticate::{Caller, authenticate, refuse_suspended};
 use turnpike_dataplane::request::error::RequestError;
@@ -361,24 +361,20 @@ impl<'a> Trial<'a> {
     fn backends(&mut self, order: &Order<'_>) -> Result<(), RequestError> {
         let RuleView { backends, .. } = order.rule;
         let offers: Vec<Offer> = backends.iter().map(|it| offer(it, order.model)).collect();
-        let weights = || {
-            backends
-                .iter()
-                .zip(&offers)
-                .map(|(it, offer)| offer.weight(it))
-        };
-        let total: u64 = weights().map(u64::from).sum();
+        let chances = chances(order.rule, order.model, 0);
+        let total: u64 = chances.iter().copied().map(u64::from).sum();
         let mut refused = None;
         let mut is_carried = false;
-        for ((backend, offer), weight) in backends.iter().zip(&offers).zip(weights()) {
+        for ((backend, offer), &chance) in backends.iter().zip(&offers).zip(&chances) {
             let outcome = candidate(backend, order.model);
             let outcome = outcome.and_then(|candidate| encodable(order, candidate));
             let mut told = Backend {
                 provider: backend.provider_name.to_string(),
                 weight: backend.weight,
+                priority: backend.priority,
                 share: match total {
                     0 => 0.0,
-                    total => f64::from(weight) * 100.0 / total as f64,
+                    total => f64::from(chance) * 100.0 / total as f64,
                 },
                 vendor: vendor(backend),
                 service: service(backend),
@@ -388,11 +384,11 @@ impl<'a> Trial<'a> {
             match outcome {
                 Ok(model) => {
                     told.upstream_model = Some(model.to_string());
-                    is_carried |= weight > 0;
+                    is_carried |= chance > 0;
                 }
                 Err(error) => {
                     told.out = told.out.or_else(|| Some(error.message().to_owned()));
-                    if weight > 0 {
+                    if chance > 0 {
                         refused = Some(error);
                     }
                 }
@@ -400,7 +396,7 @@ impl<'a> Trial<'a> {
             self.told.backends.push(told);
         }
         if total == 0 {
-            return choose(order.rule, order.model, &mut rand::rng()).map(drop);
+            return Err(nobody(order.rule, order.model));
         }
         match refused {
             Some(error) if is_carried => self.told.verdict.partly = Some(refusal(&error)),

@@ -1,15 +1,19 @@
 //! The rules of one AIRoute, as its own domain or, of a template, as many others
 //! take them.
 
+use std::time::Duration;
+
 use turnpike_crds::AIRouteSpec;
 use turnpike_crds::ai_route::{
     Allow, Authentication as Authenticated, AuthenticationMode, BackendRef, PathMatchType,
     RouteMatch, RouteRule,
 };
+use turnpike_crds::retries::FailoverCondition;
 use turnpike_snapshot::domain::{
     Authentication, Backend, DEFAULT_MAX_BODY_BYTES, Grant, HeaderMatch, Match, PathMatch, Rule,
 };
 use turnpike_snapshot::name::ObjectName;
+use turnpike_snapshot::retries::{Failure, Retries};
 use turnpike_snapshot::rules::Rules;
 
 use crate::compile::finding::Issue;
@@ -115,7 +119,45 @@ fn rule(index: &Index, namespace: &str, at: usize, spec: &RouteRule) -> Option<R
         backends: backends
             .map(|spec| backend(index, namespace, spec))
             .collect(),
+        retries: retries(spec),
     })
+}
+
+fn retries(spec: &RouteRule) -> Retries {
+    let tier = spec.backend_refs.first().map(|backend| backend.priority);
+    let mut others = spec.backend_refs.iter();
+    let has_tiers = others.any(|backend| Some(backend.priority) != tier);
+    let retry = spec.retry.as_ref();
+    if spec.failover.is_none() && !has_tiers && retry.is_none() {
+        return Retries::default();
+    }
+    let conditions = match &spec.failover {
+        Some(failover) => failover.conditions.clone(),
+        None => FailoverCondition::usual(),
+    };
+    let mut conditions: Vec<Failure> = conditions.into_iter().map(failure).collect();
+    conditions.sort();
+    conditions.dedup();
+    let attempts = retry.map_or(0, |retry| retry.attempts);
+    Retries {
+        conditions,
+        is_failover: spec.failover.is_some() || has_tiers,
+        attempts: u32::try_from(attempts).unwrap_or_default(),
+        backoff: retry.map_or(Duration::ZERO, |retry| retry.backoff.0),
+        per_attempt_timeout: retry
+            .and_then(|retry| retry.per_attempt_timeout)
+            .map_or(Duration::ZERO, |timeout| timeout.0),
+    }
+}
+
+fn failure(condition: FailoverCondition) -> Failure {
+    match condition {
+        FailoverCondition::Timeout => Failure::Timeout,
+        FailoverCondition::ConnectFailure => Failure::Connect,
+        FailoverCondition::RateLimited => Failure::RateLimited,
+        FailoverCondition::ServerError => Failure::Server,
+        FailoverCondition::CredentialRejected => Failure::CredentialRejected,
+    }
 }
 
 fn backend(index: &Index, namespace: &str, spec: &BackendRef) -> Backend {
@@ -129,6 +171,7 @@ fn backend(index: &Index, namespace: &str, spec: &BackendRef) -> Backend {
         provider,
         model: spec.model.clone(),
         weight: u32::try_from(spec.weight).unwrap_or_default(),
+        priority: u32::try_from(spec.priority).unwrap_or_default(),
         models,
         fault,
     }

@@ -15,6 +15,7 @@ use turnpike_snapshot::provider::{
     Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
 };
 use turnpike_snapshot::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
+use turnpike_snapshot::retries::Retries;
 use turnpike_snapshot::tenant::{Fleet, FleetQuota, Tenant};
 use turnpike_snapshot::{Name, Snapshot};
 
@@ -94,9 +95,11 @@ fn plain_rule(at: usize, models: &[&str], provider: &str) -> Rule {
             provider: name("a", provider),
             model: None,
             weight: 1,
+            priority: 0,
             models: Vec::new(),
             fault: None,
         }],
+        retries: Retries::default(),
     }
 }
 

@@ -1,10 +1,11 @@
-//! Step 7: one provider asked: chosen, encoded for, sent to, its answer classified.
+//! Step 7: providers asked, one after the other: chosen, encoded for, sent to, the answer classified.
 //!
-//! There is one attempt so far. It ends at the first content of the answer,
-//! so another one could follow any error of it without the client noticing. What
-//! no server has read may go to several endpoints of one provider meanwhile.
+//! An attempt ends at the first content of the answer, so that another one can follow any error of
+//! it without the client noticing. Each begins with the request as it came. What no server has read
+//! may go to several endpoints of one provider within an attempt.
 
 mod choose;
+mod course;
 mod retry_after;
 mod send;
 
@@ -14,14 +15,16 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use tokio::time::Instant;
 use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport};
 use turnpike_protocol::{
     ClientProtocol, FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor,
 };
 
+use course::{Course, Turn};
 use send::{Letter, send};
 
-pub use choose::{Candidate, Offer, candidate, choose, is_offered, longest_total, offer};
+pub use choose::{Candidate, Offer, candidate, chances, is_offered, longest_total, nobody, offer};
 
 use super::error::{RequestError, Result};
 use super::relay::{self, Answer, Clocks, HeldStream};
@@ -48,20 +51,60 @@ pub struct Attempted {
     pub dropped: Vec<String>,
 }
 
-/// Asks a provider of the rule.
+/// Asks providers of the rule until one answers, as far as the rule goes on after a failure.
 ///
+/// No attempt goes on after `deadline`. Errors: of the last attempt.
 /// Cancel-safe: dropped, the provider is cancelled; the account knows how far it got.
-pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> Result<Attempted> {
-    let candidate = choose(order.rule, order.model, &mut rand::rng())?;
+pub async fn attempt(
+    pool: &Pool,
+    order: &Order<'_>,
+    deadline: Option<Instant>,
+    account: &mut Account,
+) -> Result<Attempted> {
+    let mut course = Course::new(order.rule, order.model);
+    loop {
+        let chosen = course.choose(&mut rand::rng());
+        let outcome = match chosen {
+            Ok(candidate) => once(pool, order, &candidate, deadline, account).await,
+            Err(error) => Err(error),
+        };
+        let error = match outcome {
+            Ok(attempted) => return Ok(attempted),
+            Err(error) => error,
+        };
+        let turn = course.after(&error, &mut rand::rng());
+        let Turn::Again(pause) = turn else {
+            return Err(error);
+        };
+        let resumed = Instant::now() + pause;
+        if deadline.is_some_and(|deadline| resumed >= deadline) {
+            return Err(error);
+        }
+        account.attempt_failed(&error);
+        tokio::time::sleep_until(resumed).await;
+    }
+}
+
+/// Asks one provider.
+async fn once(
+    pool: &Pool,
+    order: &Order<'_>,
+    candidate: &Candidate<'_>,
+    deadline: Option<Instant>,
+    account: &mut Account,
+) -> Result<Attempted> {
     let upstream = candidate.upstream()?;
-    let mut clocks = Clocks::start(upstream.timeouts, candidate.blocked.clone());
+    let of_attempt = order.rule.retries.per_attempt_timeout;
+    let mut clocks = Clocks::start(upstream.timeouts, candidate.blocked.clone())
+        .until(deadline)
+        .within_attempt((!of_attempt.is_zero()).then_some(of_attempt));
     let target = Target {
         protocol: upstream.protocol,
         upstream_model: &candidate.upstream_model,
         created: seconds_since_1970(),
     };
     let outgoing = encode(order, &target)?;
-    note(account, &candidate, upstream);
+    note(account, candidate, upstream);
     let Outgoing {
         body,
         reply,
@@ -76,7 +119,7 @@ pub async fn attempt(pool: &Pool, order: &Order<'_>, account: &mut Account) -> R
         Transport::Http => {
             let is_streaming = reply.is_streaming();
             let letter = Letter {
-                head: head(order, &candidate, upstream, is_streaming, account)?,
+                head: head(order, candidate, upstream, is_streaming, account)?,
                 body,
                 is_streaming,
             };

@@ -193,6 +193,12 @@ impl RequestError {
         self.header(RETRY_AFTER, seconds.into())
     }
 
+    /// How long whoever refused asks to be left alone.
+    pub fn asked_pause(&self) -> Option<Duration> {
+        let seconds = self.0.headers.get(RETRY_AFTER)?.to_str().ok()?;
+        Some(Duration::from_secs(seconds.parse().ok()?))
+    }
+
     /// Says that trying the same again is in vain.
     pub fn never_retry(self) -> Self {
         self.header(SHOULD_RETRY, HeaderValue::from_static("false"))

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use turnpike_protocol::{ClientProtocol, Decoded, Head, Operation};
 
 use super::admit::{self, Admitted, Counted, authorize};
@@ -160,8 +161,9 @@ async fn carry(
         head: &asked.head,
         body: &asked.body,
     };
+    let deadline = total.and_then(|total| Instant::now().checked_add(total));
     let Attempted { answer, dropped } =
-        attempt::attempt(&gateway.upstream, &order, account).await?;
+        attempt::attempt(&gateway.upstream, &order, deadline, account).await?;
     if let Answer::Whole(decoded) = &answer {
         note_answer(account, decoded);
     }

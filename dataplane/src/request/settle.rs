@@ -37,6 +37,8 @@ pub struct Account {
     record: Option<Box<Record>>,
     ticket: Option<Ticket>,
     spent: Spent,
+    /// What attempts that failed may have cost.
+    spent_before: Spent,
     usage: Option<Usage>,
     output_bytes: u64,
     operation: OperationLabel,
@@ -49,7 +51,7 @@ pub struct Account {
 }
 
 /// How far a request got with a provider, which decides what it may have cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Spent {
     /// No provider has seen it: it counts for nothing.
     Unsent,
@@ -87,6 +89,7 @@ impl Account {
             stream: false,
             tokens: None,
             first_token_ms: None,
+            failed_attempts: 0,
             duration_ms: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -100,6 +103,7 @@ impl Account {
             record: Some(Box::new(record)),
             ticket: None,
             spent: Spent::Unsent,
+            spent_before: Spent::Unsent,
             usage: None,
             output_bytes: 0,
             operation: OperationLabel::Unknown,
@@ -139,9 +143,24 @@ impl Account {
         self.ticket = Some(ticket);
     }
 
-    /// Notes how far the request got with a provider.
+    /// Notes how far the attempt got with a provider.
     pub fn spent(&mut self, spent: Spent) {
         self.spent = spent;
+    }
+
+    /// Notes that an attempt failed and another follows.
+    pub fn attempt_failed(&mut self, error: &RequestError) {
+        self.spent_before = self.reached();
+        self.spent = Spent::Unsent;
+        self.note(|record| record.failed_attempts += 1);
+        if let Some(fault) = error.upstream_fault() {
+            self.gateway.metrics.upstream_fault(fault);
+        }
+    }
+
+    /// How far the request got at the most, over all attempts.
+    fn reached(&self) -> Spent {
+        self.spent.max(self.spent_before)
     }
 
     /// Notes what the provider said was used, and how many bytes of content came.
@@ -191,7 +210,7 @@ impl Account {
 
     /// What was used: the provider's figures, and where it gave none, estimates.
     fn tokens(&self, record: &Record, end: End) -> Option<Tokens> {
-        if self.spent != Spent::Taken {
+        if self.reached() != Spent::Taken {
             return None;
         }
         let estimator = &self.gateway.estimator;
@@ -218,7 +237,7 @@ impl Account {
             return;
         };
         let total = tokens.map_or(0, |tokens| tokens.input.saturating_add(tokens.output));
-        let spent = self.spent;
+        let spent = self.reached();
         let settle = async move {
             match spent {
                 Spent::Unsent => ticket.release().await,

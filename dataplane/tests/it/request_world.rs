@@ -9,6 +9,7 @@ use turnpike_snapshot::domain::{Authentication, Backend, Domain, Grant, Match, R
 use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::provider::{Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream};
 use turnpike_snapshot::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
+use turnpike_snapshot::retries::Retries;
 use turnpike_snapshot::rules::Rules;
 use turnpike_snapshot::tenant::{Fleet, Tenant};
 use turnpike_snapshot::{Name, Snapshot};
@@ -86,6 +87,7 @@ pub(super) fn backend(provider: &str) -> Backend {
         provider: object(provider),
         model: None,
         weight: 1,
+        priority: 0,
         models: Vec::new(),
         fault: None,
     }
@@ -100,6 +102,7 @@ pub(super) fn rule(provider: &str, models: &[&str]) -> Rule {
             ..Match::default()
         }],
         backends: vec![backend(provider)],
+        retries: Retries::default(),
     }
 }
 

@@ -7,6 +7,7 @@ use turnpike_snapshot::credential::{Credential, FleetKey, sha256};
 use turnpike_snapshot::domain::{Authentication, Backend, Domain, Route, Rule};
 use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::provider::{Provider, ProviderKind, Timeouts, Upstream};
+use turnpike_snapshot::retries::Retries;
 use turnpike_snapshot::tenant::{Fleet, Tenant};
 use turnpike_snapshot::{Name, Snapshot};
 
@@ -28,6 +29,7 @@ pub(crate) fn domain(route: &str) -> Snapshot {
         provider: object("echo"),
         model: None,
         weight: 1,
+        priority: 0,
         models: Vec::new(),
         fault: None,
     };
@@ -35,6 +37,7 @@ pub(crate) fn domain(route: &str) -> Snapshot {
         name: "all".into(),
         matches: Vec::new(),
         backends: vec![backend],
+        retries: Retries::default(),
     };
     Snapshot::Domain(Domain {
         namespace: NAMESPACE.into(),

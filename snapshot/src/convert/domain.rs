@@ -6,6 +6,7 @@ use crate::domain::{
 };
 use crate::name::ObjectName;
 use crate::proto;
+use crate::retries::Retries;
 
 impl From<&Domain> for proto::Domain {
     fn from(domain: &Domain) -> Self {
@@ -161,6 +162,7 @@ impl From<&Rule> for proto::Rule {
             name: rule.name.clone(),
             matches: rule.matches.iter().map(Into::into).collect(),
             backends: rule.backends.iter().map(Into::into).collect(),
+            retries: (rule.retries != Retries::default()).then(|| (&rule.retries).into()),
         }
     }
 }
@@ -173,6 +175,9 @@ impl TryFrom<proto::Rule> for Rule {
             name: rule.name,
             matches: read_all(rule.matches)?,
             backends: read_all(rule.backends)?,
+            retries: rule
+                .retries
+                .map_or_else(|| Ok(Retries::default()), TryInto::try_into)?,
         })
     }
 }
@@ -244,6 +249,7 @@ impl From<&Backend> for proto::Backend {
             provider: backend.provider.to_string(),
             model: backend.model.clone().unwrap_or_default(),
             weight: backend.weight,
+            priority: backend.priority,
             models: backend.models.clone(),
             fault: backend.fault.clone().unwrap_or_default(),
         }
@@ -258,6 +264,7 @@ impl TryFrom<proto::Backend> for Backend {
             provider: backend.provider.parse()?,
             model: non_empty(backend.model),
             weight: backend.weight,
+            priority: backend.priority,
             models: backend.models,
             fault: non_empty(backend.fault),
         })

@@ -22,6 +22,7 @@ use crate::provider::{
     Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
 };
 use crate::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
+use crate::retries::{Failure, Retries};
 use crate::rules::Rules;
 use crate::tenant::{Fleet, FleetQuota, Tenant};
 
@@ -71,19 +72,52 @@ fn rule() -> impl Strategy<Value = Rule> {
         any::<u32>(),
         words(),
         option::of(word()),
+        any::<u32>(),
     )
-        .prop_map(|(provider, model, weight, models, fault)| Backend {
-            provider,
-            model,
-            weight,
-            models,
-            fault,
-        });
-    (word(), vec(a_match(), 0..3), vec(backend, 0..3)).prop_map(|(name, matches, backends)| Rule {
-        name,
-        matches,
-        backends,
-    })
+        .prop_map(
+            |(provider, model, weight, models, fault, priority)| Backend {
+                provider,
+                model,
+                weight,
+                priority,
+                models,
+                fault,
+            },
+        );
+    (word(), vec(a_match(), 0..3), vec(backend, 0..3), retries()).prop_map(
+        |(name, matches, backends, retries)| Rule {
+            name,
+            matches,
+            backends,
+            retries,
+        },
+    )
+}
+
+fn retries() -> impl Strategy<Value = Retries> {
+    let failure = prop_oneof![
+        Just(Failure::Timeout),
+        Just(Failure::Connect),
+        Just(Failure::RateLimited),
+        Just(Failure::Server),
+        Just(Failure::CredentialRejected),
+    ];
+    (
+        vec(failure, 0..3),
+        any::<bool>(),
+        any::<u32>(),
+        duration(),
+        duration(),
+    )
+        .prop_map(
+            |(conditions, is_failover, attempts, backoff, per_attempt_timeout)| Retries {
+                conditions,
+                is_failover,
+                attempts,
+                backoff,
+                per_attempt_timeout,
+            },
+        )
 }
 
 fn authentication() -> impl Strategy<Value = Authentication> {
@@ -363,6 +397,7 @@ fn the_version_of_a_domain_without_newer_members_stays_what_it_was() {
         provider: ObjectName::new("tenant", "echo"),
         model: None,
         weight: 1,
+        priority: 0,
         models: Vec::new(),
         fault: None,
     };
@@ -370,6 +405,7 @@ fn the_version_of_a_domain_without_newer_members_stays_what_it_was() {
         name: "rules[0]".into(),
         matches: Vec::new(),
         backends: vec![backend],
+        retries: Retries::default(),
     };
     let route = Route {
         name: "main".into(),

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 use rand::Rng;
+use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 
+use super::course::bit;
 use crate::request::error::{RequestError, Result};
 use crate::request::matching::model_not_found;
 use crate::store::view::{
@@ -37,24 +39,40 @@ impl Candidate<'_> {
     }
 }
 
-/// Chooses among the rule's backends that offer the model, by weight.
+/// The chances of each of the rule's backends: its weight, where it is of the lowest priority that
+/// offers the model and was not tried (one bit each).
 ///
 /// A faulty provider keeps its share, and answers it with 503: it loses its own traffic and no more.
 /// A halted one has none: its share is the others'.
-/// Errors: 404 where no backend offers the model, 503 where the chosen one cannot be used, or where
-/// all that offer the model are halted.
-pub fn choose<'a>(rule: &'a RuleView, model: &str, rng: &mut impl Rng) -> Result<Candidate<'a>> {
-    let weights = rule
-        .backends
-        .iter()
-        .map(|backend| offer(backend, model).weight(backend));
-    match balance::choose(weights, rng) {
-        Some(index) => candidate(&rule.backends[index], model),
-        None => Err(nobody(rule, model)),
+pub fn chances(rule: &RuleView, model: &str, tried: u64) -> SmallVec<[u32; 4]> {
+    let weights = rule.backends.iter().enumerate().map(|(at, backend)| {
+        let is_tried = tried & bit(at) != 0;
+        match is_tried {
+            true => 0,
+            false => offer(backend, model).weight(backend),
+        }
+    });
+    let mut chances: SmallVec<[u32; 4]> = weights.collect();
+    let offering = rule.backends.iter().zip(&chances);
+    let priorities = offering.filter_map(|(it, chance)| (*chance > 0).then_some(it.priority));
+    if let Some(first) = priorities.min() {
+        for (backend, chance) in rule.backends.iter().zip(&mut chances) {
+            if backend.priority != first {
+                *chance = 0;
+            }
+        }
     }
+    chances
 }
 
-/// Takes a backend that was chosen. Errors: as of [`choose`], for this one.
+/// Chooses a backend by its chance; `None`: no one has any.
+pub(super) fn pick(rule: &RuleView, model: &str, tried: u64, rng: &mut impl Rng) -> Option<usize> {
+    balance::choose(chances(rule, model, tried).into_iter(), rng)
+}
+
+/// Takes a backend that was chosen.
+///
+/// Errors: 503 where it cannot be used, 404 where it does not offer the model.
 pub fn candidate<'a>(backend: &'a BackendView, model: &str) -> Result<Candidate<'a>> {
     if let Some(reason) = &backend.fault {
         return Err(RequestError::provider_unavailable(reason));
@@ -169,7 +187,8 @@ fn map_model(models: &[ModelView], asked: &str) -> Option<Arc<str>> {
     Some(model.upstream_model.clone().unwrap_or_else(|| asked.into()))
 }
 
-fn nobody(rule: &RuleView, model: &str) -> RequestError {
+/// Says why no backend has a chance.
+pub fn nobody(rule: &RuleView, model: &str) -> RequestError {
     if rule.backends.iter().all(|backend| backend.weight == 0) {
         return RequestError::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -20,6 +20,10 @@ use crate::store::view::{Halt, TimeoutsView};
 pub struct Clocks {
     timeouts: TimeoutsView,
     started: Instant,
+    /// When the request's own time ends.
+    deadline: Option<Instant>,
+    /// Of the attempt up to the first content of a stream, or the end of a whole answer.
+    of_attempt: Option<Duration>,
     phase: Phase,
     timer: Option<Pin<Box<Sleep>>>,
     blocked: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -58,10 +62,29 @@ impl Clocks {
         Self {
             timeouts,
             started: Instant::now(),
+            deadline: None,
+            of_attempt: None,
             phase: Phase::Untimed,
             timer: None,
             blocked: Box::pin(blocked.cancelled_owned()),
         }
+    }
+
+    /// Ends the attempt's total time with the request's.
+    pub fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Bounds the attempt as long as another could follow it.
+    pub fn within_attempt(mut self, bound: Option<Duration>) -> Self {
+        self.of_attempt = bound;
+        self
+    }
+
+    /// The answer has begun: no other attempt follows.
+    pub fn commit(&mut self) {
+        self.of_attempt = None;
     }
 
     /// The request is sent; its first content is awaited.
@@ -116,14 +139,19 @@ impl Clocks {
     }
 
     fn earliest(&self) -> Option<(Instant, Expired)> {
-        let total = bound(self.started, self.timeouts.total, "total");
+        let total = bound(self.started, self.timeouts.total, "total").map(|(end, total)| {
+            let end = self.deadline.map_or(end, |deadline| deadline.min(end));
+            (end, total)
+        });
         let phase = match self.phase {
             Phase::Untimed => None,
             Phase::FirstToken(since) => bound(since, self.timeouts.first_token, "firstToken"),
             Phase::Next(since) => bound(since, self.timeouts.idle, "idle"),
         };
+        let attempt = bound(self.started, self.of_attempt, "perAttemptTimeout");
         total
             .into_iter()
+            .chain(attempt)
             .chain(phase)
             .min_by_key(|(deadline, _)| *deadline)
     }

@@ -23,6 +23,8 @@ pub struct HeldStream {
     /// Decoded and not handed over yet; those before `next` are gone.
     out: Vec<Bytes>,
     next: usize,
+    /// Comes after what is decoded.
+    failure: Option<RequestError>,
     is_over: bool,
 }
 
@@ -45,14 +47,22 @@ impl HeldStream {
             clocks,
             out: Vec::new(),
             next: 0,
+            failure: None,
             is_over: false,
         };
         while !held.reply.is_committed() && held.held_bytes() <= MAX_HELD {
-            match poll_fn(|cx| held.poll_pull(cx)).await? {
-                Pulled::More => {}
-                Pulled::End => break,
+            match poll_fn(|cx| held.poll_pull(cx)).await {
+                Ok(Pulled::More) => {}
+                Ok(Pulled::End) => break,
+                // Content came with it in one piece: the answer has begun all the same.
+                Err(error) if held.reply.is_committed() => {
+                    held.failure = Some(error);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
+        held.clocks.commit();
         held.clocks.await_next();
         Ok(held)
     }
@@ -79,6 +89,9 @@ impl HeldStream {
     ///
     /// What was decoded before a failure stays and belongs to the client.
     pub(super) fn poll_pull(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pulled>> {
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Err(failure));
+        }
         if self.is_over {
             return Poll::Ready(Ok(Pulled::End));
         }

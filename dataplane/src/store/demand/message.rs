@@ -11,11 +11,17 @@ use turnpike_snapshot::proto::{
 };
 use turnpike_snapshot::provider::ProviderKind;
 use turnpike_snapshot::{
-    ENDPOINTS, GRANTS, HALT, Name, PROTOCOL_VERSION, SUSPENSION, TEMPLATES, TLS, Version, convert,
+    ENDPOINTS, FAILOVER, GRANTS, HALT, Name, PROTOCOL_VERSION, SUSPENSION, TEMPLATES, TLS, Version,
+    convert,
 };
 
 use crate::store::apply::{Change, ChangeKind, Refusal};
 use crate::store::book::{Outgoing, Restated};
+
+/// What this data plane obeys besides what it speaks to providers.
+const FEATURES: [&str; 7] = [
+    TEMPLATES, GRANTS, SUSPENSION, HALT, ENDPOINTS, TLS, FAILOVER,
+];
 
 /// Names in one message: at about 100 bytes each, a quarter of the 4 MiB that
 /// gRPC servers take by default.
@@ -42,7 +48,7 @@ pub(super) fn hello(data_plane: &str) -> Hello {
         features: vendors
             .chain(protocols)
             .map(|kind| kind.feature())
-            .chain([TEMPLATES, GRANTS, SUSPENSION, HALT, ENDPOINTS, TLS].map(str::to_owned))
+            .chain(FEATURES.map(str::to_owned))
             .collect(),
         data_plane: data_plane.to_owned(),
     }

@@ -7,6 +7,7 @@ use turnpike_snapshot::domain::{
     Authentication, Backend, Domain, Grant, HeaderMatch, Match, Route, Rule, Template,
 };
 use turnpike_snapshot::name::ObjectName;
+use turnpike_snapshot::retries::Retries;
 use turnpike_snapshot::rules::Rules;
 
 use super::{
@@ -106,8 +107,10 @@ pub struct RuleView {
     pub name: Arc<str>,
     /// Any one suffices; empty: everything matches.
     pub matches: Vec<MatchView>,
-    /// Chosen by weight.
+    /// Of the lowest priority that offers the model, one is chosen by weight.
     pub backends: Vec<BackendView>,
+    /// What happens after an attempt that failed.
+    pub retries: Retries,
 }
 
 /// All conditions given must hold.
@@ -132,8 +135,10 @@ pub struct BackendView {
     pub provider_name: Arc<str>,
     /// The model to ask it for; `None`: the one that the client asked for.
     pub model: Option<Arc<str>>,
-    /// Its share among the rule's backends; 0: never chosen.
+    /// Its share among the rule's backends of its priority; 0: never chosen.
     pub weight: u32,
+    /// Which comes first: those of 0, then those of 1, and so on.
+    pub priority: u32,
     /// Over the model that the provider is asked for: what it grants.
     pub models: Globs,
     /// Why this route cannot use it.
@@ -237,7 +242,7 @@ impl GrantView {
 }
 
 impl RuleView {
-    fn compile(rule: &Rule, tables: &Tables) -> Result<Self, CompileError> {
+    pub(crate) fn compile(rule: &Rule, tables: &Tables) -> Result<Self, CompileError> {
         Ok(Self {
             name: rule.name.as_str().into(),
             matches: rule
@@ -250,6 +255,7 @@ impl RuleView {
                 .iter()
                 .map(|backend| BackendView::compile(backend, tables))
                 .collect::<Result<_, _>>()?,
+            retries: rule.retries.clone(),
         })
     }
 }
@@ -272,6 +278,7 @@ impl BackendView {
             provider_name: backend.provider.to_string().into(),
             model: backend.model.as_deref().map(Into::into),
             weight: backend.weight,
+            priority: backend.priority,
             models: Globs::parse(&backend.models)?,
             fault: backend.fault.as_deref().map(Into::into),
         })

@@ -10,6 +10,7 @@ use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::domain::{Authentication, Backend, Domain, Route, Rule};
 use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::provider::{Provider, ProviderKind, Timeouts, Upstream};
+use turnpike_snapshot::retries::Retries;
 use turnpike_snapshot::{Name, Snapshot, Version};
 
 use crate::serve::hub::Hub;
@@ -313,6 +314,7 @@ pub(super) fn domain(version: u64, providers: &[&str]) -> Snapshot {
         provider: ObjectName::new("t", *name),
         model: None,
         weight: 1,
+        priority: 0,
         models: Vec::new(),
         fault: None,
     });
@@ -320,6 +322,7 @@ pub(super) fn domain(version: u64, providers: &[&str]) -> Snapshot {
         name: String::new(),
         matches: Vec::new(),
         backends: backends.collect(),
+        retries: Retries::default(),
     };
     Snapshot::Domain(Domain {
         namespace: "t".into(),
