@@ -23,9 +23,7 @@ pub mod version;
 
 mod content;
 
-pub use content::{
-    ENDPOINTS, FAILOVER, GRANTS, HALT, SUSPENSION, Snapshot, TEMPLATES, TLS,
-};
+pub use content::{ENDPOINTS, FAILOVER, GRANTS, HALT, SUSPENSION, Snapshot, TEMPLATES, TLS};
 pub use name::Name;
 pub use version::Version;
 

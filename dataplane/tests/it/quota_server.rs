@@ -119,7 +119,13 @@ impl RedisServer {
 
     /// Runs one command and returns its reply.
     pub(crate) async fn run<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut connection = self.connect().await;
+        let mut connection = None;
+        eventually("redis-server takes a connection", async || {
+            connection = self.try_connect().await;
+            connection.is_some()
+        })
+        .await;
+        let mut connection = connection.expect("a connection");
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
         command.query_async(&mut connection).await.unwrap()

@@ -33,6 +33,7 @@ mod quota_redis;
 mod replicas_lease;
 mod replicas_report;
 mod route_classes;
+mod route_failover;
 mod route_main_job;
 mod route_matching;
 mod route_templates;

@@ -129,11 +129,14 @@ async fn ask(gateway: &Gateway) -> Result<()> {
 
 /// Of all routes and consumers, in the order of their names.
 async fn generations(pods: &PodCluster) -> Result<Vec<i64>> {
-    let get = ["--namespace", CROWD, "get", "airoutes,consumers"];
-    let json = pods
-        .cluster
-        .kubectl(&[&get[..], &["--output=json"]].concat());
-    let list: Value = serde_json::from_str(&json.await?)?;
+    let get = [
+        "--namespace",
+        CROWD,
+        "get",
+        "airoutes,consumers",
+        "--output=json",
+    ];
+    let list: Value = serde_json::from_str(&pods.cluster.kubectl(&get).await?)?;
     let items = list["items"].as_array().context("no items")?;
     let generations = items.iter().map(|item| {
         let generation = item["metadata"]["generation"].as_i64();

@@ -100,6 +100,10 @@ impl Primary {
 fn sentinel(host: &str, tls: bool, login: RedisConnectionInfo) -> Option<ConnectionInfo> {
     let authority: http::uri::Authority = host.parse().ok()?;
     let host = authority.host();
+    let has_port = authority.as_str().len() > host.len();
+    if has_port && authority.port_u16().is_none() {
+        return None;
+    }
     let bare = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
