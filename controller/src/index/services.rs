@@ -2,11 +2,12 @@
 //! a Service changed itself, the providers that name it.
 //!
 //! A cluster has many more Services than providers name, so all of them are kept packed: about
-//! 400 bytes for one with one slice of a few pods, its names included.
+//! 500 bytes for one with a slice of two pods, their names included.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
+use smallvec::SmallVec;
 use turnpike_snapshot::Name;
 use turnpike_snapshot::name::{ObjectName, ServicePort};
 
@@ -17,17 +18,18 @@ use crate::source::{Kind, ObjectKey, Port, ServiceData, SliceData};
 #[derive(Default)]
 pub struct Services {
     services: HashMap<ObjectName, Entry>,
-    /// The Service of each slice.
-    slices: HashMap<ObjectName, Box<str>>,
+    /// The Service of each slice that is not named as Kubernetes names them: `<service>-<suffix>`.
+    odd: HashMap<ObjectName, Box<str>>,
     count: usize,
+    slices: usize,
 }
 
 /// What is known under the name of a Service, be it there or not.
 #[derive(Default)]
 struct Entry {
     service: Option<Packed>,
-    /// By name, in no order.
-    slices: Vec<(Box<str>, Packed)>,
+    /// By name, in no order; nearly every Service has one.
+    slices: SmallVec<[(Box<str>, Packed); 1]>,
 }
 
 /// A Service as it is read back.
@@ -79,7 +81,19 @@ impl Services {
 
     /// The number of slices held.
     pub fn count_slices(&self) -> usize {
-        self.slices.len()
+        self.slices
+    }
+
+    /// The Service that a slice is known to be of.
+    fn service_of(&self, slice: &ObjectName) -> Option<String> {
+        if let Some(service) = self.odd.get(slice) {
+            return Some(service.to_string());
+        }
+        let service = usual_service(&slice.name)?;
+        let entry = ObjectName::new(&slice.namespace, service);
+        let mut held = self.services.get(&entry)?.slices.iter();
+        held.any(|(name, _)| **name == *slice.name)
+            .then(|| service.to_owned())
     }
 
     /// Replaces a Service; gives what it was before, if that was something else.
@@ -96,8 +110,9 @@ impl Services {
 
     /// Puts a slice in, or takes it out; gives the Services whose slices changed.
     fn replace_slice(&mut self, name: &ObjectName, slice: Option<&SliceData>) -> Vec<ObjectName> {
-        let before = self.slices.get(name).map(|it| it.to_string());
+        let before = self.service_of(name);
         let now = slice.map(|slice| slice.service.clone());
+        self.slices = self.slices + usize::from(now.is_some()) - usize::from(before.is_some());
         let mut changed = Vec::new();
         if let Some(before) = before.filter(|before| Some(before) != now.as_ref()) {
             let service = ObjectName::new(&name.namespace, before);
@@ -105,13 +120,14 @@ impl Services {
                 entry.slices.retain(|(held, _)| **held != *name.name);
             }
             self.drop_if_empty(&service);
-            self.slices.remove(name);
+            self.odd.remove(name);
             changed.push(service);
         }
         if let Some(slice) = slice {
             let service = ObjectName::new(&name.namespace, &slice.service);
-            self.slices
-                .insert(name.clone(), slice.service.as_str().into());
+            if usual_service(&name.name) != Some(&slice.service) {
+                self.odd.insert(name.clone(), slice.service.as_str().into());
+            }
             let packed = pack_slice(slice);
             let entry = self.services.entry(service.clone()).or_default();
             let mut held = entry.slices.iter_mut();
@@ -189,6 +205,10 @@ impl Index {
             ..Touched::default()
         }
     }
+}
+
+fn usual_service(slice: &str) -> Option<&str> {
+    Some(slice.rsplit_once('-')?.0)
 }
 
 fn endpoint_names(service: &ObjectName, found: Option<&Found>) -> impl Iterator<Item = Name> {

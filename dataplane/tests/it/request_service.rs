@@ -4,15 +4,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 use turnpike_dataplane::Store;
 use turnpike_dataplane::upstream::Addresses;
 use turnpike_snapshot::endpoints::Endpoints;
 use turnpike_snapshot::name::ServicePort;
-use turnpike_snapshot::provider::{Service, Upstream};
+use turnpike_snapshot::provider::{Provider, Service, Upstream};
 use turnpike_snapshot::{Name, Snapshot};
 
 use super::request_gateway::{TestGateway, chat_stream, request, soon};
@@ -124,6 +125,32 @@ async fn an_endpoint_that_refuses_connections_costs_no_request() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_says_nothing_leaves_the_others_their_time() {
+    let provider = FakeProvider::start(good()).await;
+    let deaf = [Deaf::start().await, Deaf::start().await];
+    let mut world = world();
+    let Provider::Upstream(upstream) = &mut world.providers[0].1 else {
+        unreachable!("it is one");
+    };
+    upstream.timeouts.connect = Duration::from_secs(1);
+    let gateway = TestGateway::start(world).await;
+    let deaf_addresses = deaf.each_ref().map(|it| it.address);
+    let [one, two] = deaf_addresses;
+    serve_at(&gateway.shared.store, &[one, two, provider.address]);
+    for _ in 0..10 {
+        assert_eq!(gateway.chat("x").await.status, 200);
+    }
+    serve_at(&gateway.shared.store, &deaf_addresses);
+    let answer = gateway.chat("x").await;
+    assert_eq!((answer.status, &*answer.code()), (504, "provider_timeout"));
+    assert!(
+        answer.text().contains("connect timeout 1s"),
+        "{}",
+        answer.text()
+    );
+}
+
+#[tokio::test]
 async fn an_endpoint_on_the_gateways_own_machine_is_refused_unless_opened() {
     let provider = FakeProvider::start(good()).await;
     let closed = TestGateway::guarded(world(), Addresses::PublicAnd([].into())).await;
@@ -204,6 +231,38 @@ struct Raw {
     /// Connections that have ended.
     closed: Arc<AtomicUsize>,
     _server: AbortOnDropHandle<()>,
+}
+
+/// A listener whose queue is full: who connects is not answered.
+struct Deaf {
+    address: SocketAddr,
+    _queue: (TcpListener, Vec<AbortOnDropHandle<()>>),
+}
+
+impl Deaf {
+    async fn start() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let waiting = (0..4).map(|_| {
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                let _held = TcpStream::connect(address).await;
+                std::future::pending().await
+            }))
+        });
+        let queue = (listener, waiting.collect());
+        // Full once a connection is not made at once.
+        while let Ok(connected) =
+            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            drop(connected);
+        }
+        Self {
+            address,
+            _queue: queue,
+        }
+    }
 }
 
 /// What becomes of a connection.

@@ -56,6 +56,11 @@ fn check_names_every_fault_with_its_file_and_field() -> Result<()> {
         let provider = resources::provider("lacking", "OpenAI", "http://a.test/v1", "m", lacking);
         scene.write("secret.yaml", &provider)?;
         scene.write(
+            "service.yaml",
+            "apiVersion: turnpike.dev/v1alpha1\nkind: AIProvider\nmetadata: {name: c}\n\
+             spec: {protocol: OpenAI, serviceRef: {name: vllm, port: 8000}}\n",
+        )?;
+        scene.write(
             "route.yaml",
             &resources::route("main", "check.test", "nowhere"),
         )?;
@@ -69,6 +74,10 @@ fn check_names_every_fault_with_its_file_and_field() -> Result<()> {
             ("unknown.yaml", &["colour"]),
             ("union.yaml", &["exactly one of vendor and protocol"]),
             ("secret.yaml", &["spec.credentials[0].secretRef", "absent"]),
+            (
+                "service.yaml",
+                &["spec.serviceRef: serviceRef needs a cluster; set url"],
+            ),
             ("route.yaml", &["spec.rules[0].backendRefs[0]", "nowhere"]),
         ] {
             ensure!(text.contains(file), "{file} is not named: {text}");

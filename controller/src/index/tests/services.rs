@@ -89,17 +89,22 @@ fn a_slice_touches_endpoints_and_neither_provider_nor_domain() {
 
 #[test]
 fn a_slice_that_changes_hands_touches_both_services() {
-    let index = &mut index_of([
-        service("a", "old", true, &[("http", 80)]),
-        service("a", "new", true, &[("http", 81)]),
-        slice(("a", "s"), "old", HTTP, &["10.0.0.1"]),
-    ]);
-    touches(
-        index,
-        slice(("a", "s"), "new", HTTP, &["10.0.0.1"]),
-        &["endpoints/a/old/80", "endpoints/a/new/81"],
-    );
-    assert_eq!(index.services.count_slices(), 1);
+    for name in ["s", "old-x", "new-x"] {
+        let index = &mut index_of([
+            service("a", "old", true, &[("http", 80)]),
+            service("a", "new", true, &[("http", 81)]),
+            slice(("a", name), "old", HTTP, &["10.0.0.1"]),
+        ]);
+        touches(
+            index,
+            slice(("a", name), "new", HTTP, &["10.0.0.1"]),
+            &["endpoints/a/old/80", "endpoints/a/new/81"],
+        );
+        assert_eq!(index.services.count_slices(), 1);
+        let gone = delete(Kind::EndpointSlice, "a", name);
+        touches(index, gone, &["endpoints/a/new/81"]);
+        assert_eq!(index.services.count_slices(), 0);
+    }
 }
 
 #[test]
