@@ -26,6 +26,14 @@ spec:
     backendRefs: [{name: echo}]
   - name: second
     backendRefs: [{name: echo, weight: 3}, {name: gone, weight: 1}]
+---
+apiVersion: turnpike.dev/v1alpha1
+kind: AIRoute
+metadata: {name: closed}
+spec:
+  hostnames: [closed.test]
+  tls: {clientCARef: {name: callers}}
+  rules: [{backendRefs: [{name: echo}]}]
 ";
 
 async fn explained(host: &str, identity: Identity) -> Explanation {
@@ -60,6 +68,18 @@ async fn each_rule_is_told_up_to_the_one_that_matches() {
         "default/gone: weight 1, 25.0%; faulty: ",
         "of the faulty backends: 503 provider_unavailable: ",
         "BackendNotFound AIRoute default/main: spec.rules[1].backendRefs[1]: ",
+    ] {
+        assert!(text.contains(words), "{words} is not said:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_asks_callers_for_a_certificate_is_said_to() {
+    let told = explained("closed.test", Identity::Consumer("alice".into())).await;
+    let text = text::of(&told);
+    for words in [
+        "over TLS alone, by callers who show a certificate that a CA in Secret default/callers",
+        "InvalidCertificateRef AIRoute default/closed: spec.tls.clientCARef: ",
     ] {
         assert!(text.contains(words), "{words} is not said:\n{text}");
     }

@@ -163,6 +163,7 @@ impl<'a> Trial<'a> {
             routes: Vec::new(),
             ..Domain::default()
         });
+        self.told.notes.extend(client_rule(&domain));
         self.told.routes = routes
             .iter()
             .enumerate()
@@ -436,6 +437,22 @@ impl<'a> Trial<'a> {
             }
         }
     }
+}
+
+/// What a request must come by besides all that is tried here.
+fn client_rule(domain: &Domain) -> Option<String> {
+    let authorities: Vec<String> = domain
+        .client_authorities
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    (!authorities.is_empty()).then(|| {
+        format!(
+            "this host is reached over TLS alone, by callers who show a certificate that a CA in \
+             Secret {} has signed",
+            authorities.join(" or ")
+        )
+    })
 }
 
 fn refusal(error: &RequestError) -> Refusal {

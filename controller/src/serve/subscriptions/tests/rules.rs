@@ -349,4 +349,14 @@ fn what_keeps_the_one_before_is_not_sent_and_who_has_none_is_told_so() {
     line.settle();
     assert_eq!(standings(&line, &own), [Standing::Current]);
     assert_eq!(line.client.held[&own], certificate(Some(3)));
+
+    // Whoever comes back with it keeps it, and still hears of the next.
+    let before = line.sent.len();
+    line.reconnect();
+    line.settle();
+    assert!(sent_since(&line, before).concat().is_empty());
+    assert_eq!(standings(&line, &own), [Standing::Current]);
+    line.set(own.clone(), certificate(Some(4)));
+    line.settle();
+    assert_eq!(line.client.held[&own], certificate(Some(4)));
 }
