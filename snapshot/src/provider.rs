@@ -27,7 +27,7 @@ pub struct Upstream {
     /// The base URL, as the vendor's own SDK takes it; `None`: the vendor's own.
     pub url: Option<String>,
     /// Served in the cluster, in place of `url`.
-    pub service: Option<Service>,
+    pub service: Option<Box<Service>>,
     /// Used in turn; empty: requests carry no key.
     pub keys: Vec<ProviderKey>,
     /// Empty: every model name is passed on as it is.

@@ -123,13 +123,13 @@ fn service(
     index: &Index,
     name: &ObjectName,
     spec: &AIProviderSpec,
-) -> Result<Option<Service>, Issue> {
+) -> Result<Option<Box<Service>>, Issue> {
     let Some(wanted) = &spec.service_ref else {
         return Ok(None);
     };
     let port = endpoints::resolve(index, &name.namespace, wanted)?;
     let path = wanted.path.clone();
-    Ok(Some(Service { port, path }))
+    Ok(Some(Box::new(Service { port, path })))
 }
 
 /// What is wrong with the resource itself, besides what the schema refuses.

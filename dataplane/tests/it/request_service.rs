@@ -32,10 +32,10 @@ fn port() -> ServicePort {
 fn world() -> World {
     World::with(Upstream {
         url: None,
-        service: Some(Service {
+        service: Some(Box::new(Service {
             port: port(),
             path: None,
-        }),
+        })),
         ..upstream("OpenAI", "http://unused.test")
     })
 }

@@ -95,7 +95,7 @@ impl From<&Upstream> for proto::Upstream {
                 .collect(),
             models: upstream.models.iter().map(Into::into).collect(),
             timeouts: Some(upstream.timeouts.into()),
-            service: upstream.service.as_ref().map(proto::Service::from),
+            service: upstream.service.as_deref().map(|it| Box::new(it.into())),
         }
     }
 }
@@ -115,7 +115,10 @@ impl TryFrom<proto::Upstream> for Upstream {
         Ok(Self {
             kind,
             url: non_empty(upstream.url),
-            service: upstream.service.map(Service::try_from).transpose()?,
+            service: upstream
+                .service
+                .map(|service| Service::try_from(*service).map(Box::new))
+                .transpose()?,
             keys: keys
                 .map(|key| ProviderKey {
                     name: key.name,

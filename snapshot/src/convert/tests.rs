@@ -207,9 +207,9 @@ fn provider() -> impl Strategy<Value = Provider> {
         },
     );
     let service = (object(), any::<u16>(), option::of("[/a-z0-9]{0,4}"));
-    let service = service.prop_map(|(service, port, path)| Service {
-        port: ServicePort { service, port },
-        path,
+    let service = service.prop_map(|(service, port, path)| {
+        let port = ServicePort { service, port };
+        Box::new(Service { port, path })
     });
     let upstream = (
         kind,
@@ -445,10 +445,10 @@ fn a_provider_in_the_cluster_needs_its_endpoints_and_a_data_plane_that_knows_the
     let upstream = Upstream {
         kind: ProviderKind::Protocol("OpenAI".into()),
         url: None,
-        service: Some(Service {
+        service: Some(Box::new(Service {
             port: port.clone(),
             path: None,
-        }),
+        })),
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {

@@ -31,10 +31,10 @@ fn a_provider_of_a_service_refers_to_the_endpoints_of_its_port_by_number() {
         let Some(Snapshot::Provider(Provider::Upstream(upstream))) = compiled(&index) else {
             panic!("{:?}", compiled(&index));
         };
-        let expected = Service {
+        let expected = Box::new(Service {
             port: port(80),
             path: None,
-        };
+        });
         assert_eq!((upstream.url, upstream.service), (None, Some(expected)));
         // That nobody is ready is no mistake.
         assert_eq!(issues_of(&index), [""; 0]);

@@ -168,7 +168,7 @@ struct Speech {
 impl UpstreamView {
     fn compile(upstream: &Upstream, tables: &Tables) -> Result<Self, CompileError> {
         let speech = Speech::of(&upstream.kind)?;
-        let service = upstream.service.as_ref();
+        let service = upstream.service.as_deref();
         let service = service.filter(|_| speech.transport == Transport::Http);
         let url = match service {
             Some(service) => Some(service_url(service, speech.protocol)),

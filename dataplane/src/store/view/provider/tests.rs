@@ -74,10 +74,10 @@ fn a_protocol_needs_a_url() {
 
 fn behind_a_service(kind: ProviderKind, path: Option<&str>) -> Upstream {
     Upstream {
-        service: Some(Service {
+        service: Some(Box::new(Service {
             port: "models/vllm/8000".parse().unwrap(),
             path: path.map(Into::into),
-        }),
+        })),
         ..upstream(kind, None)
     }
 }
