@@ -92,9 +92,9 @@ fn with_certificate(
     issuer: &Issuer<'_, &KeyPair>,
     ca: &rcgen::Certificate,
 ) -> Vec<(Name, Snapshot)> {
-    let key = KeyPair::generate().unwrap();
-    let parameters = CertificateParams::new(vec![hostname(number)]).unwrap();
-    let own = parameters.signed_by(&key, issuer).unwrap();
+    let key = KeyPair::generate().expect("a key");
+    let parameters = CertificateParams::new(vec![hostname(number)]).expect("its parameters");
+    let own = parameters.signed_by(&key, issuer).expect("a certificate");
     let certificate = Certificate::Usable(KeyedCertificate {
         names: vec![hostname(number)],
         chain: vec![own.der().to_vec(), ca.der().to_vec()],
