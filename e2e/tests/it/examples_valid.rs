@@ -61,6 +61,12 @@ metadata: {name: a}
 spec: {}
 ---
 kind: Pod
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: foreign}
+---
+kind: Pod
 metadata: {name: b}
 ```
 ```sh
@@ -134,7 +140,13 @@ fn is_whole(object: &mut Value) -> bool {
     if object["apiVersion"].is_null() && KINDS.contains(&kind.as_str()) {
         object["apiVersion"] = "turnpike.dev/v1alpha1".into();
     }
-    object["apiVersion"].is_string() && object["metadata"]["name"].is_string()
+    // Of what others define, this API server has no definition.
+    let version = object["apiVersion"].as_str();
+    let is_known = version.is_some_and(|version| {
+        let (group, _) = version.split_once('/').unwrap_or_default();
+        !group.contains('.') || group.ends_with(".k8s.io") || group == "turnpike.dev"
+    });
+    is_known && object["metadata"]["name"].is_string()
 }
 
 /// Applies objects, those of any namespace to the scene's, and leaves nothing behind.
