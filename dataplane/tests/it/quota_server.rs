@@ -117,18 +117,24 @@ impl RedisServer {
         self.signal("-CONT");
     }
 
-    /// Runs one command and returns its reply.
+    /// Runs one command and returns its reply; again where the connection broke, as it does when
+    /// a server's role changes.
     pub(crate) async fn run<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut connection = None;
-        eventually("redis-server takes a connection", async || {
-            connection = self.try_connect().await;
-            connection.is_some()
+        let mut reply = None;
+        eventually("redis-server replies", async || {
+            let Some(mut connection) = self.try_connect().await else {
+                return false;
+            };
+            let mut command = redis::cmd(words[0]);
+            command.arg(&words[1..]);
+            match command.query_async(&mut connection).await {
+                Err(error) if error.is_io_error() => {}
+                result => reply = Some(result.unwrap()),
+            }
+            reply.is_some()
         })
         .await;
-        let mut connection = connection.expect("a connection");
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        command.query_async(&mut connection).await.unwrap()
+        reply.unwrap()
     }
 
     pub(crate) async fn connect(&self) -> MultiplexedConnection {
