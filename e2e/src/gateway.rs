@@ -96,6 +96,17 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Reads a response to its end.
+    pub(crate) async fn read(response: Response<Incoming>) -> Result<Self> {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.context("reading the answer")?;
+        Ok(Self {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.to_bytes(),
+        })
+    }
+
     pub fn text(&self) -> Result<String> {
         String::from_utf8(self.body.to_vec()).context("an answer that is not text")
     }
@@ -172,13 +183,7 @@ impl Gateway {
 
     /// Sends a request and reads the whole answer. A connection of its own each time.
     pub async fn send(&self, call: Call<'_>) -> Result<Answer> {
-        let (head, body) = self.open(call).await?.into_parts();
-        let body = body.collect().await.context("reading the answer")?;
-        Ok(Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.to_bytes(),
-        })
+        Answer::read(self.open(call).await?).await
     }
 
     /// Sends a request and returns as soon as the answer begins; the rest is read as events.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
@@ -223,13 +223,7 @@ impl Connection {
 
     /// Sends a request for any host and reads the whole answer.
     pub async fn send(&mut self, call: Call<'_>) -> Result<Answer> {
-        let (head, body) = self.open(call).await?.into_parts();
-        let body = body.collect().await.context("reading the answer")?;
-        Ok(Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.to_bytes(),
-        })
+        Answer::read(self.open(call).await?).await
     }
 
     /// Sends a request and returns as soon as the answer begins.
