@@ -23,7 +23,7 @@ use turnpike_dataplane::listen::Drain;
 use turnpike_dataplane::store::Limits;
 use turnpike_dataplane::store::demand::{BoxIo, Controllers};
 use turnpike_dataplane::upstream::Addresses;
-use turnpike_dataplane::{Config, DataPlane};
+use turnpike_dataplane::{Config, DataPlane, machine};
 
 use crate::directory::Directory;
 use crate::greeting::{self, Started};
@@ -87,7 +87,9 @@ pub(crate) fn run(flags: Flags) -> anyhow::Result<ExitCode> {
         .with_ansi(io::stderr().is_terminal())
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| LOGGED.into()))
         .init();
+    machine::raise_descriptors();
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(machine::workers())
         .enable_all()
         .build()
         .context("starting the runtime")?

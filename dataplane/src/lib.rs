@@ -1,7 +1,7 @@
 //! Turnpike's data plane: it takes requests from callers, loads what it needs
 //! to know of their domains from a controller, and carries them to providers.
 //!
-//! Floors, each importing only what stands below: `run` → `listen`, `admin` →
+//! Floors, each importing only what stands below: `run` → `machine`, `listen`, `admin` →
 //! `request` → `gateway` → `metrics`, `access_log` → `store`, `quota`,
 //! `upstream` → `arrival`.
 
@@ -11,6 +11,7 @@ pub mod arrival;
 pub mod config;
 pub mod gateway;
 pub mod listen;
+pub mod machine;
 pub mod metrics;
 pub mod quota;
 pub mod request;

@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 use turnpike_dataplane::config::Mistake;
 use turnpike_dataplane::quota::redis::InvalidRedisUrl;
 use turnpike_dataplane::store::StateDirError;
-use turnpike_dataplane::{DataPlane, Flags};
+use turnpike_dataplane::{DataPlane, Flags, machine};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -43,7 +43,9 @@ fn start(flags: Flags) -> anyhow::Result<()> {
         .with_writer(io::stderr)
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .init();
+    machine::raise_descriptors();
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(machine::workers())
         .enable_all()
         .build()
         .context("starting the runtime")?
@@ -61,6 +63,8 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         listen = %data_plane.listen_address(),
         listen_tls = data_plane.listen_tls_address().map(tracing::field::display),
         admin = %data_plane.admin_address(),
+        workers = machine::workers(),
+        descriptors = machine::descriptors(),
         "listening"
     );
     let signalled = async {
