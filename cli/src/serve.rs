@@ -19,6 +19,7 @@ use turnpike_controller::run::Controller;
 use turnpike_controller::serve::grpc::Dialer;
 use turnpike_controller::source::directory;
 use turnpike_controller::world::World;
+use turnpike_dataplane::config::CallerFlags;
 use turnpike_dataplane::listen::Drain;
 use turnpike_dataplane::store::Limits;
 use turnpike_dataplane::store::demand::{BoxIo, Controllers};
@@ -60,6 +61,9 @@ pub(crate) struct Flags {
     /// Default: nowhere
     #[arg(long, env = "TURNPIKE_LISTEN_TLS", value_name = "ADDR")]
     listen_tls: Option<SocketAddr>,
+
+    #[command(flatten)]
+    callers: CallerFlags,
 
     /// Where /livez, /readyz and /metrics are answered
     #[arg(
@@ -137,6 +141,7 @@ fn config(flags: &Flags) -> Config {
         name: "turnpike".into(),
         listen: flags.listen,
         listen_tls: flags.listen_tls,
+        terms: flags.callers.clone().into_terms(),
         admin: flags.admin,
         redis: flags.redis.clone(),
         load_timeout: LOAD_TIMEOUT,

@@ -1,8 +1,9 @@
 //! What the listener knows of a request before anybody reads it.
 
+mod forwarded;
 mod host;
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,13 +11,14 @@ use rustls::pki_types::CertificateDer;
 use turnpike_snapshot::Version;
 use turnpike_snapshot::name::ObjectName;
 
+pub use forwarded::{Forwarders, InvalidForwarders};
 pub use host::{HostError, HostName};
 
 /// Where and when a request came in, and for whom.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// The peer of the connection.
-    pub remote: SocketAddr,
+    /// The caller's address: the peer of the connection, or whom trusted forwarders name.
+    pub remote: IpAddr,
     /// The host asked for, normalised; the only place that anybody reads it from.
     pub host: Result<HostName, HostError>,
     /// What its connection was secured by; `None`: it came in the clear.
@@ -65,7 +67,7 @@ impl Arrival {
     /// Reads who is asked for out of a request's head.
     pub fn of<B>(
         request: &http::Request<B>,
-        remote: SocketAddr,
+        remote: IpAddr,
         tls: Option<Arc<Tls>>,
         at: Instant,
     ) -> Self {

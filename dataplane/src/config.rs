@@ -3,6 +3,8 @@
 //! Two steps: [`Flags`] as written, [`Config`] as meant. Nothing below `run`
 //! sees a flag or an environment variable.
 
+mod callers;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,10 +14,12 @@ use clap::Parser;
 use http::Uri;
 use ipnet::IpNet;
 
-use crate::listen::Drain;
+use crate::listen::{Drain, Terms};
 use crate::store::Limits;
 use crate::store::demand::{Controllers, Trust, TrustError};
 use crate::upstream::Addresses;
+
+pub use callers::CallerFlags;
 
 /// Carries requests to AI providers, by what a controller tells.
 #[derive(Clone, Debug, Parser)]
@@ -49,6 +53,10 @@ pub struct Flags {
     /// --fleet-certificates name; HTTP/1.1 and HTTP/2. Default: nowhere
     #[arg(long, env = "TURNPIKE_LISTEN_TLS", value_name = "ADDR")]
     pub listen_tls: Option<SocketAddr>,
+
+    /// On what terms callers are served
+    #[command(flatten)]
+    pub callers: CallerFlags,
 
     /// Where /livez, /readyz and /metrics are answered
     #[arg(
@@ -112,6 +120,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where they connect over TLS; `None`: nowhere.
     pub listen_tls: Option<SocketAddr>,
+    /// On what terms callers are served.
+    pub terms: Terms,
     /// Where health and metrics are answered; port 0 takes a free one.
     pub admin: SocketAddr,
     /// The shared counters; `None`: in memory.
@@ -183,6 +193,7 @@ impl Flags {
             name,
             listen: flags.listen,
             listen_tls: flags.listen_tls,
+            terms: flags.callers.into_terms(),
             admin: flags.admin,
             redis: flags.redis,
             load_timeout: flags.load_timeout,

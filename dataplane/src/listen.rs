@@ -7,7 +7,10 @@
 //! connection for a change of configuration.
 
 mod connection;
+mod door;
+mod headcount;
 mod occupancy;
+mod proxy_protocol;
 mod tls;
 
 use std::io;
@@ -16,24 +19,32 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use self::connection::Stages;
+use self::connection::{Conduct, Stages};
+use self::door::Guest;
 use crate::arrival::{Arrival, Tls};
 use crate::gateway::Gateway;
 use crate::request::life;
+use crate::request::relay::ResponseBody;
 use crate::store::Asker;
 
+pub use self::door::{Door, Terms};
 pub use self::tls::Handshakes;
 
 /// After accept failed for want of something (file descriptors, memory), that
 /// long passes before the next try, instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections that the kernel keeps for us: those of callers that all come back at once, and those
+/// that wait for room. The kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
 
 /// How a listener ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +63,14 @@ pub struct Listener {
 
 impl Listener {
     /// Binds a port; port 0 takes a free one.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(BACKLOG)?;
         let address = socket.local_addr()?;
         Ok(Self { socket, address })
     }
@@ -63,18 +80,16 @@ impl Listener {
         self.address
     }
 
-    /// Serves until `shutdown`, then drains; returns when all connections have ended. Without
-    /// handshakes, in the clear.
+    /// Serves until `shutdown`, then drains; returns when all connections have ended.
     pub async fn serve(
         self,
         gateway: Arc<Gateway>,
-        handshakes: Option<Arc<Handshakes>>,
+        door: Door,
         drain: Drain,
         shutdown: CancellationToken,
     ) {
         let open = Open {
-            gateway,
-            handshakes,
+            host: Arc::new(Host { gateway, door }),
             connections: TaskTracker::new(),
             stages: Stages {
                 leaving: shutdown.child_token(),
@@ -95,13 +110,33 @@ impl Listener {
             tokio::select! {
                 biased;
                 () = end.as_mut() => return,
-                accepted = self.socket.accept() => match accepted {
-                    Ok((stream, remote)) => open.spawn(stream, remote),
-                    Err(error) => {
-                        warn!(%error, "connection not accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                accepted = self.accept(&open.host) => {
+                    if let Some((stream, peer, room)) = accepted {
+                        open.spawn(stream, peer, room);
                     }
-                },
+                }
+            }
+        }
+    }
+
+    /// Takes a connection once there is room for one; until then it waits in the kernel's queue.
+    ///
+    /// Cancel-safe.
+    async fn accept(&self, host: &Host) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let room = match host.door.find_room() {
+            Some(room) => room,
+            None => {
+                host.gateway.metrics.accept_paused();
+                host.door.await_room().await?
+            }
+        };
+        match self.socket.accept().await {
+            Ok((stream, peer)) => Some((stream, peer, room)),
+            Err(error) => {
+                host.gateway.metrics.accept_paused();
+                warn!(%error, "connection not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                None
             }
         }
     }
@@ -109,39 +144,74 @@ impl Listener {
 
 /// The connections that are open.
 struct Open {
-    gateway: Arc<Gateway>,
-    handshakes: Option<Arc<Handshakes>>,
+    host: Arc<Host>,
     connections: TaskTracker,
     stages: Stages,
 }
 
-impl Open {
-    fn spawn(&self, stream: TcpStream, remote: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, %remote, "nodelay not set");
+/// What each connection is received by.
+struct Host {
+    gateway: Arc<Gateway>,
+    door: Door,
+}
+
+impl Host {
+    /// Serves a connection to its end.
+    async fn receive(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, stages: Stages) {
+        let metrics = &self.gateway.metrics;
+        let let_in = stages
+            .cut
+            .run_until_cancelled(self.door.let_in(stream, peer));
+        let guest = match let_in.await {
+            None => return,
+            Some(Err(refusal)) => return metrics.refused(refusal),
+            Some(Ok(guest)) => guest,
+        };
+        let _open = metrics.connected();
+        let Guest {
+            stream,
+            address,
+            seat: _seat,
+        } = guest;
+        let conduct = Conduct {
+            stages,
+            streams: self.door.terms.streams_per_connection,
+        };
+        let answer = |request: Request<Incoming>, tls| {
+            let host = self.clone();
+            async move { host.answer(request, address, tls).await }
+        };
+        let Some(handshakes) = &self.door.handshakes else {
+            let answer = |request| answer(request, None);
+            return connection::serve(stream, answer, conduct).await;
+        };
+        let securing = handshakes.secure(stream, Asker::from(address.ip()));
+        let cut = conduct.stages.cut.clone();
+        if let Some(Some((stream, tls))) = cut.run_until_cancelled(securing).await {
+            let answer = |request| answer(request, Some(tls.clone()));
+            connection::serve(stream, answer, conduct).await;
         }
-        let gateway = self.gateway.clone();
-        let answer = move |request: Request<Incoming>, tls: Option<Arc<Tls>>| {
-            let gateway = gateway.clone();
-            async move {
-                let arrival = Arrival::of(&request, remote, tls, Instant::now());
-                life::serve(&gateway, arrival, request).await
-            }
-        };
-        let stages = self.stages.clone();
-        let Some(handshakes) = self.handshakes.clone() else {
-            let answer = move |request| answer(request, None);
-            self.connections
-                .spawn(connection::serve(stream, answer, stages));
-            return;
-        };
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        address: SocketAddr,
+        tls: Option<Arc<Tls>>,
+    ) -> Response<ResponseBody> {
+        let forwarders = &self.door.terms.forwarders;
+        let remote = forwarders.caller(address.ip(), request.headers());
+        let arrival = Arrival::of(&request, remote, tls, Instant::now());
+        life::serve(&self.gateway, arrival, request).await
+    }
+}
+
+impl Open {
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, room: OwnedSemaphorePermit) {
+        let receiving = self.host.clone().receive(stream, peer, self.stages.clone());
         self.connections.spawn(async move {
-            let securing = handshakes.secure(stream, Asker::from(remote.ip()));
-            let secured = stages.cut.run_until_cancelled(securing).await;
-            if let Some((stream, tls)) = secured.flatten() {
-                let answer = move |request| answer(request, Some(tls.clone()));
-                connection::serve(stream, answer, stages).await;
-            }
+            let _room = room;
+            receiving.await;
         });
     }
 

@@ -23,7 +23,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use turnpike_protocol::Usage;
 
-pub use labels::{HandshakeLabel, OperationLabel, StatusClass, UpstreamFault};
+pub use labels::{HandshakeLabel, OperationLabel, RefusalLabel, StatusClass, UpstreamFault};
 
 use crate::quota::QuotaCounters;
 use crate::store::Store;
@@ -49,6 +49,9 @@ pub struct Metrics {
     in_flight: Gauge,
     faults: [Counter; UpstreamFault::ALL.len()],
     handshakes: [Counter; HandshakeLabel::ALL.len()],
+    connections: Gauge,
+    refusals: [Counter; RefusalLabel::ALL.len()],
+    accept_pauses: Counter,
 }
 
 struct OperationMetrics {
@@ -67,7 +70,7 @@ struct TokenMetrics {
     output_sizes: Histogram,
 }
 
-/// Counts a request as open for as long as it lives.
+/// Counts a request or a connection as open for as long as it lives.
 #[derive(Debug)]
 pub struct InFlight(Gauge);
 
@@ -93,6 +96,17 @@ impl Metrics {
             ),
             faults: faults(&mut registry),
             handshakes: handshakes(&mut registry),
+            connections: gauge(
+                &mut registry,
+                "turnpike_connections",
+                "Connections of callers that are open",
+            ),
+            refusals: refusals(&mut registry),
+            accept_pauses: counter(
+                &mut registry,
+                "turnpike_accept_pauses",
+                "Times that callers had to wait until a descriptor was free for a connection",
+            ),
             registry,
         }
     }
@@ -130,6 +144,22 @@ impl Metrics {
     /// Notes how a TLS handshake with a caller ended.
     pub fn handshake(&self, label: HandshakeLabel) {
         self.handshakes[label as usize].inc();
+    }
+
+    /// Notes that a connection is open.
+    pub fn connected(&self) -> InFlight {
+        self.connections.inc();
+        InFlight(self.connections.clone())
+    }
+
+    /// Notes why a connection was not taken, or not gone on with.
+    pub fn refused(&self, label: RefusalLabel) {
+        self.refusals[label as usize].inc();
+    }
+
+    /// Notes that no connection can be taken until another one has ended.
+    pub fn accept_paused(&self) {
+        self.accept_pauses.inc();
     }
 
     /// Shows everything in the OpenMetrics text format.
@@ -248,6 +278,16 @@ fn handshakes(registry: &mut Registry) -> [Counter; HandshakeLabel::ALL.len()] {
     HandshakeLabel::ALL.map(|label| handshakes.get_or_create_owned(&[("end", label.as_str())]))
 }
 
+fn refusals(registry: &mut Registry) -> [Counter; RefusalLabel::ALL.len()] {
+    let refusals: Family<Labels<1>, Counter> = Family::default();
+    registry.register(
+        "turnpike_connections_refused",
+        "Connections of callers that were not taken, or ended, by the reason",
+        refusals.clone(),
+    );
+    RefusalLabel::ALL.map(|label| refusals.get_or_create_owned(&[("reason", label.as_str())]))
+}
+
 fn durations(registry: &mut Registry, name: &str, help: &str) -> Family<Labels<1>, Histogram> {
     let family = Family::<Labels<1>, Histogram>::new_with_constructor(|| Histogram::new(DURATIONS));
     registry.register(name, help, family.clone());
@@ -312,6 +352,9 @@ mod tests {
             "turnpike_access_log_lines_dropped_total 0",
             "turnpike_upstream_faults_total{fault=\"timeout\"} 0",
             "turnpike_tls_handshakes_total{end=\"unknown_name\"} 0",
+            "turnpike_connections 0",
+            "turnpike_connections_refused_total{reason=\"address\"} 0",
+            "turnpike_accept_pauses_total 0",
         ] {
             assert!(text.contains(name), "{name} in {text}");
         }

@@ -18,7 +18,8 @@ use crate::access_log::{AccessLog, Writer};
 use crate::admin::{Admin, Health};
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::listen::{Handshakes, Listener};
+use crate::listen::{Door, Handshakes, Listener};
+use crate::machine;
 use crate::metrics::Metrics;
 use crate::quota::{
     Estimator, MemoryStore, QuotaCounters, QuotaSettings, Quotas, RedisSettings, RedisStore,
@@ -39,6 +40,7 @@ pub struct DataPlane {
     config: Config,
     listener: Listener,
     tls: Option<(Listener, Arc<Handshakes>)>,
+    door: Door,
     admin: Admin,
     gateway: Arc<Gateway>,
     quotas: Owned,
@@ -63,12 +65,10 @@ impl DataPlane {
     /// Binds the ports and builds the parts; nothing is served yet.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let listener = Listener::bind(config.listen)
-            .await
             .with_context(|| format!("binding {} for callers", config.listen))?;
         let tls = match config.listen_tls {
             Some(address) => Some(
                 Listener::bind(address)
-                    .await
                     .with_context(|| format!("binding {address} for callers over TLS"))?,
             ),
             None => None,
@@ -88,6 +88,8 @@ impl DataPlane {
         let metrics = Metrics::new(store.clone(), counters, access_log.dropped_count());
         let metrics = Arc::new(metrics);
         let handshakes = Handshakes::new(store.clone(), metrics.clone());
+        // Each connection of a caller may need another one to a provider.
+        let door = Door::new(config.terms.clone(), machine::descriptors() / 2);
         let gateway = Arc::new(Gateway {
             store,
             quotas,
@@ -101,6 +103,7 @@ impl DataPlane {
             config,
             listener,
             tls: tls.map(|listener| (listener, Arc::new(handshakes))),
+            door,
             admin,
             gateway,
             quotas: quota_task,
@@ -135,6 +138,7 @@ impl DataPlane {
             config,
             listener,
             tls,
+            door,
             admin,
             gateway,
             quotas,
@@ -145,12 +149,17 @@ impl DataPlane {
         let demand = spawn_demand(&gateway.store, controllers, &config.name);
         let eviction = spawn_eviction(&gateway.store, config.limits);
         let admin = spawn_admin(admin, &gateway, &config.name, shutdown.clone());
-        let in_the_clear = listener.serve(gateway.clone(), None, config.drain, shutdown.clone());
+        let in_the_clear = listener.serve(
+            gateway.clone(),
+            door.clone(),
+            config.drain,
+            shutdown.clone(),
+        );
         let secured = async {
             if let Some((listener, handshakes)) = tls {
-                let handshakes = Some(handshakes);
+                let door = door.secured(handshakes);
                 listener
-                    .serve(gateway.clone(), handshakes, config.drain, shutdown)
+                    .serve(gateway.clone(), door, config.drain, shutdown)
                     .await;
             }
         };

@@ -37,8 +37,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const MAX_HEADERS: usize = 128;
 /// Bytes of a request's head, in both versions.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Requests at a time on one connection; more wait at the client.
-const MAX_STREAMS: u32 = 256;
 /// Streams reset before they were taken up, as in the rapid-reset attack; more ends the connection.
 const MAX_PENDING_RESETS: usize = 32;
 /// Streams that this side had to reset; more ends the connection.
@@ -61,14 +59,22 @@ pub(super) struct Stages {
     pub(super) cut: CancellationToken,
 }
 
+/// What a connection is served by, beside its requests.
+pub(super) struct Conduct {
+    pub(super) stages: Stages,
+    /// Requests at a time over HTTP/2.
+    pub(super) streams: u32,
+}
+
 /// Serves a connection until it ends, is drained, or is cut.
-pub(super) async fn serve<I, A, F, B>(io: I, answer: A, stages: Stages)
+pub(super) async fn serve<I, A, F, B>(io: I, answer: A, conduct: Conduct)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Unpin + Send + 'static,
 {
+    let stages = &conduct.stages;
     let occupancy = Arc::new(Occupancy::new(Instant::now()));
     let service = service_fn(|request: Request<Incoming>| {
         let version = request.version();
@@ -84,7 +90,7 @@ where
             Ok::<_, Infallible>(response.map(|body| place.hold(body)))
         }
     });
-    let server = server();
+    let server = server(conduct.streams);
     let mut connection = pin!(server.serve_connection(TokioIo::new(io), service));
     let mut first_head = pin!(tokio::time::sleep(HEADER_TIMEOUT));
     let mut awaits_first_head = true;
@@ -115,7 +121,7 @@ where
     }
 }
 
-fn server() -> Builder<TokioExecutor> {
+fn server(streams: u32) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -126,7 +132,7 @@ fn server() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(streams)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_OWN_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)

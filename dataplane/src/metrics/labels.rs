@@ -171,6 +171,26 @@ impl HandshakeLabel {
     }
 }
 
+/// Why a connection was not taken, or not gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalLabel {
+    /// Its address has too many already.
+    Address,
+    /// It does not begin as the PROXY protocol says.
+    ProxyHeader,
+}
+
+impl RefusalLabel {
+    pub(super) const ALL: [Self; 2] = [Self::Address, Self::ProxyHeader];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::ProxyHeader => "proxy_header",
+        }
+    }
+}
+
 impl From<FaultClass> for UpstreamFault {
     fn from(class: FaultClass) -> Self {
         match class {
@@ -215,5 +235,7 @@ mod tests {
         assert_eq!(faults, std::array::from_fn(|place| place));
         let handshakes = HandshakeLabel::ALL.map(|label| label as usize);
         assert_eq!(handshakes, std::array::from_fn(|place| place));
+        let refusals = RefusalLabel::ALL.map(|label| label as usize);
+        assert_eq!(refusals, std::array::from_fn(|place| place));
     }
 }

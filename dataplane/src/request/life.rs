@@ -85,7 +85,7 @@ async fn live(
     body: Incoming,
     account: &mut Account,
 ) -> Result<Reply> {
-    let asker = Asker::from(arrival.remote.ip());
+    let asker = Asker::from(arrival.remote);
     let routes = Routes::of(find_domain(&gateway.store, arrival.host.as_ref(), asker).await?);
     account.note(|record| record.namespace = Some(routes.domain().namespace.clone()));
     let host = arrival.host.as_ref().map_or("", HostName::as_str);

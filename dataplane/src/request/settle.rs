@@ -72,7 +72,7 @@ impl Account {
         let record = Record {
             time: Timestamp::now(),
             request_id: id.text.clone(),
-            remote: arrival.remote.ip(),
+            remote: arrival.remote,
             host,
             method: parts.method.clone(),
             path: parts.uri.path().into(),

@@ -5,6 +5,7 @@
     reason = "clippy spares tests, but not the functions they share"
 )]
 
+mod listen_door;
 mod quota_redis;
 mod quota_sentinel;
 mod quota_server;

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use turnpike_dataplane::access_log::{AccessLog, Writer};
-use turnpike_dataplane::listen::{Drain, Listener};
+use turnpike_dataplane::listen::{Door, Drain, Listener};
 use turnpike_dataplane::metrics::Metrics;
 use turnpike_dataplane::quota::{
     self, Estimator, MemoryStore, QuotaCounters, QuotaSettings, Quotas,
@@ -137,11 +137,28 @@ impl TestGateway {
         Self::with_parts(world.store(), memory, Arc::default(), Pool::new(addresses)).await
     }
 
+    /// Serves callers on such terms, with room for so many.
+    pub(super) async fn behind(world: World, door: Door) -> Self {
+        let memory = quota::Store::Memory(MemoryStore::default());
+        let pool = Pool::new(Addresses::Any);
+        Self::with_door(world.store(), memory, Arc::default(), pool, door).await
+    }
+
     async fn with_parts(
         store: Store,
         counters: quota::Store,
         counts: Arc<QuotaCounters>,
         upstream: Pool,
+    ) -> Self {
+        Self::with_door(store, counters, counts, upstream, Door::default()).await
+    }
+
+    async fn with_door(
+        store: Store,
+        counters: quota::Store,
+        counts: Arc<QuotaCounters>,
+        upstream: Pool,
+        door: Door,
     ) -> Self {
         let (lines, log) = mpsc::unbounded_channel();
         let (access_log, writer) = AccessLog::spawn(Lines(lines)).unwrap();
@@ -165,13 +182,13 @@ impl TestGateway {
             access_log,
             settling: TaskTracker::new(),
         });
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let stop = CancellationToken::new();
         Self {
             address: listener.address(),
             log,
             writer,
-            server: tokio::spawn(listener.serve(shared.clone(), None, DRAIN, stop.clone())),
+            server: tokio::spawn(listener.serve(shared.clone(), door, DRAIN, stop.clone())),
             shared,
             stop: stop.drop_guard(),
             counting: (stop_counting, replay),
@@ -211,20 +228,8 @@ impl TestGateway {
         &self,
         request: Request<Full<Bytes>>,
     ) -> (Response<Incoming>, AbortOnDropHandle<()>) {
-        let stream = TokioIo::new(TcpStream::connect(self.address).await.unwrap());
-        if request.version() == Version::HTTP_2 {
-            let (mut sender, connection) =
-                hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
-                    .await
-                    .unwrap();
-            let connection = tokio::spawn(async move { drop(connection.await) });
-            let response = soon(sender.send_request(request)).await.unwrap();
-            return (response, AbortOnDropHandle::new(connection));
-        }
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
-        let connection = tokio::spawn(async move { drop(connection.await) });
-        let response = soon(sender.send_request(request)).await.unwrap();
-        (response, AbortOnDropHandle::new(connection))
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        open_on(stream, request).await
     }
 
     /// The next line of the access log.
@@ -268,6 +273,27 @@ impl TestGateway {
         }
         lines
     }
+}
+
+/// Asks over this connection, and gives the answer's head; dropping the second part hangs up.
+pub(super) async fn open_on(
+    stream: TcpStream,
+    request: Request<Full<Bytes>>,
+) -> (Response<Incoming>, AbortOnDropHandle<()>) {
+    let stream = TokioIo::new(stream);
+    if request.version() == Version::HTTP_2 {
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream)
+                .await
+                .unwrap();
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        let response = soon(sender.send_request(request)).await.unwrap();
+        return (response, AbortOnDropHandle::new(connection));
+    }
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(async move { drop(connection.await) });
+    let response = soon(sender.send_request(request)).await.unwrap();
+    (response, AbortOnDropHandle::new(connection))
 }
 
 pub(super) fn chat(text: &str) -> Value {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use turnpike_dataplane::listen::Drain;
+use turnpike_dataplane::listen::{Drain, Terms};
 use turnpike_dataplane::store::Limits;
 use turnpike_dataplane::upstream::Addresses;
 use turnpike_dataplane::{Config, DataPlane};
@@ -38,6 +38,7 @@ async fn run_with(controller: &Controller, delay: Duration) -> Running {
     let config = Config {
         listen: any_port,
         listen_tls: None,
+        terms: Terms::default(),
         admin: any_port,
         redis: None,
         load_timeout: Duration::from_secs(30),
@@ -257,6 +258,7 @@ async fn a_port_in_use_is_named() {
     let config = Config {
         listen: address,
         listen_tls: None,
+        terms: Terms::default(),
         admin: ([127, 0, 0, 1], 0).into(),
         redis: None,
         load_timeout: Duration::from_secs(1),

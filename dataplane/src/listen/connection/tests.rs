@@ -33,7 +33,11 @@ where
         draining: CancellationToken::new(),
         cut: CancellationToken::new(),
     };
-    let task = tokio::spawn(serve(server, answer, stages.clone()));
+    let conduct = Conduct {
+        stages: stages.clone(),
+        streams: 256,
+    };
+    let task = tokio::spawn(serve(server, answer, conduct));
     Served {
         client,
         stages,
