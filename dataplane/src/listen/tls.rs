@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use rustls::server::{Acceptor, ResolvesServerCert};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Semaphore;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
@@ -32,11 +33,20 @@ use crate::store::{Asker, FetchError, Store};
 /// From the connection to the end of the handshake: a round trip or three, and a look-up.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Handshakes that are past their look-up, at once; each takes some 30 KiB and a signature. With a
+/// hundred milliseconds to the caller these are 10,000 a second, more than a core can sign.
+const AT_ONCE: usize = 1024;
+/// How long others wait for their turn, in the order in which they came.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
+/// From a handshake's turn to its end. Who stops answering holds a place for so long.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
 /// What all handshakes share.
 pub struct Handshakes {
     store: Store,
     ready: ReadyCache,
     metrics: Arc<Metrics>,
+    turns: Semaphore,
 }
 
 /// Why a handshake is not gone on with; each is an alert of TLS.
@@ -54,6 +64,10 @@ enum Refusal {
 #[derive(Debug)]
 enum Failure {
     Refused(Refusal),
+    /// Too many others were under way.
+    Crowded,
+    /// The caller stopped answering.
+    Timeout,
     Broken(io::Error),
 }
 
@@ -64,6 +78,7 @@ impl Handshakes {
             ready: ReadyCache::new(store.clone(), ready::BUDGET),
             store,
             metrics,
+            turns: Semaphore::new(AT_ONCE),
         }
     }
 
@@ -80,7 +95,8 @@ impl Handshakes {
                 debug!(%error, "handshake failed");
                 (HandshakeLabel::Failed, None)
             }
-            Err(_) => (HandshakeLabel::Timeout, None),
+            Ok(Err(Failure::Crowded)) => (HandshakeLabel::Crowded, None),
+            Ok(Err(Failure::Timeout)) | Err(_) => (HandshakeLabel::Timeout, None),
         };
         self.metrics.handshake(label);
         secured
@@ -104,7 +120,12 @@ impl Handshakes {
                 return Err(Failure::Refused(refusal));
             }
         };
-        let stream = start.into_stream(ready.server.clone()).await?;
+        let turn = tokio::time::timeout(TURN_WITHIN, self.turns.acquire()).await;
+        let turn = turn.map_err(|_| Failure::Crowded)?;
+        let securing = start.into_stream(ready.server.clone());
+        let secured = tokio::time::timeout(ANSWER_WITHIN, securing).await;
+        let stream = secured.map_err(|_| Failure::Timeout)??;
+        drop(turn);
         let peer = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let tls = Tls {
             names: ready.names.clone(),

@@ -147,16 +147,19 @@ pub enum HandshakeLabel {
     Failed,
     /// The caller was too slow.
     Timeout,
+    /// Too many others were under way.
+    Crowded,
 }
 
 impl HandshakeLabel {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Done,
         Self::UnknownName,
         Self::Unavailable,
         Self::NoAuthority,
         Self::Failed,
         Self::Timeout,
+        Self::Crowded,
     ];
 
     pub(super) fn as_str(self) -> &'static str {
@@ -167,6 +170,7 @@ impl HandshakeLabel {
             Self::NoAuthority => "no_authority",
             Self::Failed => "failed",
             Self::Timeout => "timeout",
+            Self::Crowded => "crowded",
         }
     }
 }
