@@ -176,6 +176,7 @@ impl Host {
         let conduct = Conduct {
             stages,
             streams: self.door.terms.streams_per_connection,
+            metrics: metrics.clone(),
         };
         let answer = |request: Request<Incoming>, tls| {
             let host = self.clone();

@@ -20,6 +20,7 @@ pub mod admit;
 pub mod attempt;
 pub mod authenticate;
 pub mod error;
+mod head;
 pub mod life;
 pub mod matching;
 pub mod models;

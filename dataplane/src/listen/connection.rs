@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::occupancy::Occupancy;
+use crate::metrics::{Metrics, RefusalLabel};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -33,9 +34,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
 /// close: clients send the next request at once or much later, and one that is on the way when the
 /// connection is closed is lost.
 const LINGER: Duration = Duration::from_secs(1);
-/// More than any SDK or proxy chain sends.
-const MAX_HEADERS: usize = 128;
-/// Bytes of a request's head, in both versions.
+/// Somewhat more than `request::head` takes, which tells who is over it what is too much.
+const MAX_HEADERS: usize = 192;
+/// Bytes of a request's head, in both versions; the same holds.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Streams reset before they were taken up, as in the rapid-reset attack; more ends the connection.
 const MAX_PENDING_RESETS: usize = 32;
@@ -64,6 +65,7 @@ pub(super) struct Conduct {
     pub(super) stages: Stages,
     /// Requests at a time over HTTP/2.
     pub(super) streams: u32,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// Serves a connection until it ends, is drained, or is cut.
@@ -118,7 +120,16 @@ where
     };
     if let Err(error) = ended {
         debug!(%error, "connection ended with an error");
+        if has_too_much_head(&*error) {
+            conduct.metrics.refused(RefusalLabel::Head);
+        }
     }
+}
+
+/// Whether hyper answered 431 by itself.
+fn has_too_much_head(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<hyper::Error>();
+    error.is_some_and(hyper::Error::is_parse_too_large)
 }
 
 fn server(streams: u32) -> Builder<TokioExecutor> {

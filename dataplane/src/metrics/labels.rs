@@ -182,15 +182,18 @@ pub enum RefusalLabel {
     Address,
     /// It does not begin as the PROXY protocol says.
     ProxyHeader,
+    /// The head of a request was too large to read.
+    Head,
 }
 
 impl RefusalLabel {
-    pub(super) const ALL: [Self; 2] = [Self::Address, Self::ProxyHeader];
+    pub(super) const ALL: [Self; 3] = [Self::Address, Self::ProxyHeader, Self::Head];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Address => "address",
             Self::ProxyHeader => "proxy_header",
+            Self::Head => "head",
         }
     }
 }

@@ -19,7 +19,7 @@ use super::models::{self, Question};
 use super::relay::{self, Answer, ResponseBody};
 use super::routes::Routes;
 use super::settle::Account;
-use super::{operation, peek, reach};
+use super::{head, operation, peek, reach};
 use crate::arrival::{Arrival, HostError, HostName};
 use crate::gateway::Gateway;
 use crate::quota::Output;
@@ -85,6 +85,7 @@ async fn live(
     body: Incoming,
     account: &mut Account,
 ) -> Result<Reply> {
+    head::check(&parts.headers)?;
     let asker = Asker::from(arrival.remote);
     let routes = Routes::of(find_domain(&gateway.store, arrival.host.as_ref(), asker).await?);
     account.note(|record| record.namespace = Some(routes.domain().namespace.clone()));

@@ -1,5 +1,6 @@
 //! Who comes in: forwarders, the PROXY protocol, bounds of connections, heads and bodies.
 
+use http::{Request, Version};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -175,4 +176,42 @@ async fn who_finds_no_room_waits_until_somebody_leaves() {
     let answer = read_to_end(&mut second).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(gateway.metric("turnpike_accept_pauses_total") > 0);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_in_json() {
+    let gateway = gateway(Terms::default()).await;
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let asked = |count: usize, bytes: usize| {
+            let uri = match version {
+                Version::HTTP_2 => format!("http://{HOST}/v1/models"),
+                _ => "/v1/models".to_owned(),
+            };
+            let mut request = Request::get(uri).version(version);
+            if version < Version::HTTP_2 {
+                request = request.header("host", HOST);
+            }
+            for number in 0..count {
+                request = request.header(format!("x-{number}"), "v".repeat(bytes));
+            }
+            request.body(http_body_util::Full::default()).unwrap()
+        };
+        for (count, bytes) in [(150, 1), (1, 50_000)] {
+            let answer = gateway.ask(asked(count, bytes)).await;
+            assert_eq!(answer.status, 431, "{version:?}");
+            assert_eq!(answer.code(), "request_headers_too_large");
+        }
+        let answer = gateway.ask(asked(1, 70_000)).await;
+        assert_eq!(
+            (answer.status, &answer.body[..]),
+            (431, &b""[..]),
+            "{version:?}"
+        );
+    }
+    let refused = "turnpike_connections_refused_total{reason=\"head\"}";
+    assert_eq!(
+        gateway.metric(refused),
+        1,
+        "only HTTP/1.1 ends the connection"
+    );
 }
