@@ -1,5 +1,6 @@
 //! What the listener knows of a request before anybody reads it.
 
+mod body;
 mod forwarded;
 mod host;
 
@@ -11,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use turnpike_snapshot::Version;
 use turnpike_snapshot::name::ObjectName;
 
+pub use body::{BodyFault, FLOOR, Pace, Paced, RequestBody, WINDOW};
 pub use forwarded::{Forwarders, InvalidForwarders};
 pub use host::{HostError, HostName};
 

@@ -29,7 +29,7 @@ use tracing::warn;
 
 use self::connection::{Conduct, Stages};
 use self::door::Guest;
-use crate::arrival::{Arrival, Tls};
+use crate::arrival::{Arrival, RequestBody, Tls};
 use crate::gateway::Gateway;
 use crate::request::life;
 use crate::request::relay::ResponseBody;
@@ -203,7 +203,7 @@ impl Host {
         let forwarders = &self.door.terms.forwarders;
         let remote = forwarders.caller(address.ip(), request.headers());
         let arrival = Arrival::of(&request, remote, tls, Instant::now());
-        life::serve(&self.gateway, arrival, request).await
+        life::serve(&self.gateway, arrival, request.map(RequestBody::new)).await
     }
 }
 

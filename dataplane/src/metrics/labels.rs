@@ -184,16 +184,19 @@ pub enum RefusalLabel {
     ProxyHeader,
     /// The head of a request was too large to read.
     Head,
+    /// The body of a request came too slowly.
+    SlowBody,
 }
 
 impl RefusalLabel {
-    pub(super) const ALL: [Self; 3] = [Self::Address, Self::ProxyHeader, Self::Head];
+    pub(super) const ALL: [Self; 4] = [Self::Address, Self::ProxyHeader, Self::Head, Self::SlowBody];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Address => "address",
             Self::ProxyHeader => "proxy_header",
             Self::Head => "head",
+            Self::SlowBody => "slow_body",
         }
     }
 }

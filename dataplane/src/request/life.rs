@@ -6,7 +6,6 @@ use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use turnpike_protocol::{ClientProtocol, Decoded, Head, Operation};
 
@@ -20,8 +19,9 @@ use super::relay::{self, Answer, ResponseBody};
 use super::routes::Routes;
 use super::settle::Account;
 use super::{head, operation, peek, reach};
-use crate::arrival::{Arrival, HostError, HostName};
+use crate::arrival::{Arrival, FLOOR, HostError, HostName, RequestBody, WINDOW};
 use crate::gateway::Gateway;
+use crate::metrics::RefusalLabel;
 use crate::quota::Output;
 use crate::store::view::DomainView;
 use crate::store::{Asker, FetchError, Store};
@@ -35,13 +35,18 @@ const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-turnpike-dropped")
 pub async fn serve(
     gateway: &Arc<Gateway>,
     arrival: Arrival,
-    request: Request<Incoming>,
+    request: Request<RequestBody>,
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
     let mut account = Account::open(gateway, &arrival, &parts);
     let id = account.id().clone();
     let sends_body = !body.is_end_stream();
+    let pace = body.pace();
     let outcome = live(gateway, &arrival, &parts, body, &mut account).await;
+    let outcome = outcome.map_err(|error| match pace.was_too_slow() {
+        true => too_slow(gateway),
+        false => error,
+    });
     let is_unread = sends_body && !account.has_body();
     let mut response = match outcome {
         Ok(reply) => {
@@ -82,7 +87,7 @@ async fn live(
     gateway: &Gateway,
     arrival: &Arrival,
     parts: &Parts,
-    body: Incoming,
+    body: RequestBody,
     account: &mut Account,
 ) -> Result<Reply> {
     head::check(&parts.headers)?;
@@ -272,6 +277,16 @@ fn dropped_fields(dropped: &[String]) -> Option<HeaderValue> {
         return None;
     }
     HeaderValue::try_from(dropped.join(", ")).ok()
+}
+
+/// Whichever step had the body in its hands when its sender turned out to be too slow.
+fn too_slow(gateway: &Gateway) -> RequestError {
+    gateway.metrics.refused(RefusalLabel::SlowBody);
+    let message = format!(
+        "the request body came at less than {FLOOR} bytes a second over {WINDOW:?}; send it faster"
+    );
+    let status = StatusCode::REQUEST_TIMEOUT;
+    RequestError::new(status, "request_body_timeout", message)
 }
 
 fn refuse(error: RequestError, mut account: Account) -> Response<ResponseBody> {

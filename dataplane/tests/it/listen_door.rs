@@ -1,5 +1,7 @@
 //! Who comes in: forwarders, the PROXY protocol, bounds of connections, heads and bodies.
 
+use std::time::Duration;
+
 use http::{Request, Version};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -214,4 +216,28 @@ async fn a_head_that_is_too_large_is_refused_in_json() {
         1,
         "only HTTP/1.1 ends the connection"
     );
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_refused_and_the_connection_closed() {
+    let gateway = gateway(Terms::default()).await;
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {HOST}\r\nx-api-key: {KEY}\r\ncontent-length: 100000\r\n\r\n{{\"mod"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    while gateway.metric("turnpike_requests_in_flight") == 0 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert!(answer.contains("request_body_timeout"), "{answer}");
+    assert!(answer.contains("1024 bytes a second"), "{answer}");
+    let refused = "turnpike_connections_refused_total{reason=\"slow_body\"}";
+    assert_eq!(gateway.metric(refused), 1);
 }
