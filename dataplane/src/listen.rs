@@ -8,9 +8,12 @@
 
 mod connection;
 mod door;
+mod frames;
 mod headcount;
+mod line;
 mod occupancy;
 mod proxy_protocol;
+mod socket;
 mod tls;
 
 use std::io;
@@ -29,6 +32,7 @@ use tracing::warn;
 
 use self::connection::{Conduct, Stages};
 use self::door::Guest;
+use self::socket::Socket;
 use crate::arrival::{Arrival, RequestBody, Tls};
 use crate::gateway::Gateway;
 use crate::request::life;
@@ -173,9 +177,11 @@ impl Host {
             address,
             seat: _seat,
         } = guest;
+        let (socket, watch) = Socket::new(stream);
         let conduct = Conduct {
             stages,
             streams: self.door.terms.streams_per_connection,
+            watch,
             metrics: metrics.clone(),
         };
         let answer = |request: Request<Incoming>, tls| {
@@ -184,9 +190,9 @@ impl Host {
         };
         let Some(handshakes) = &self.door.handshakes else {
             let answer = |request| answer(request, None);
-            return connection::serve(stream, answer, conduct).await;
+            return connection::serve(socket, answer, conduct).await;
         };
-        let securing = handshakes.secure(stream, Asker::from(address.ip()));
+        let securing = handshakes.secure(socket, Asker::from(address.ip()));
         let cut = conduct.stages.cut.clone();
         if let Some(Some((stream, tls))) = cut.run_until_cancelled(securing).await {
             let answer = |request| answer(request, Some(tls.clone()));

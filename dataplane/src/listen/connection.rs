@@ -17,7 +17,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::line::{Line, Signals};
 use super::occupancy::Occupancy;
+use super::socket::Watch;
 use crate::metrics::{Metrics, RefusalLabel};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -38,6 +40,11 @@ const LINGER: Duration = Duration::from_secs(1);
 const MAX_HEADERS: usize = 192;
 /// Bytes of a request's head, in both versions; the same holds.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// How long a caller that has ended its side may wait for an answer until it is asked whether it is
+/// still there: most answers of our own take less.
+const PROBE_AFTER: Duration = Duration::from_millis(250);
+/// How long the last words to who floods a connection may take.
+const FAREWELL: Duration = Duration::from_millis(100);
 /// Streams reset before they were taken up, as in the rapid-reset attack; more ends the connection.
 const MAX_PENDING_RESETS: usize = 32;
 /// Streams that this side had to reset; more ends the connection.
@@ -65,6 +72,8 @@ pub(super) struct Conduct {
     pub(super) stages: Stages,
     /// Requests at a time over HTTP/2.
     pub(super) streams: u32,
+    /// Of the socket below.
+    pub(super) watch: Watch,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -78,6 +87,8 @@ where
 {
     let stages = &conduct.stages;
     let occupancy = Arc::new(Occupancy::new(Instant::now()));
+    let signals = Arc::new(Signals::default());
+    let line = Line::new(io, conduct.streams, signals.clone(), occupancy.clone());
     let service = service_fn(|request: Request<Incoming>| {
         let version = request.version();
         let place = occupancy.enter(version);
@@ -93,7 +104,7 @@ where
         }
     });
     let server = server(conduct.streams);
-    let mut connection = pin!(server.serve_connection(TokioIo::new(io), service));
+    let mut connection = pin!(server.serve_connection(TokioIo::new(line), service));
     let mut first_head = pin!(tokio::time::sleep(HEADER_TIMEOUT));
     let mut awaits_first_head = true;
     let may_end = async {
@@ -102,10 +113,18 @@ where
     };
     let mut may_end = pin!(may_end);
     let mut is_ending = false;
+    let mut is_gone = pin!(gone(&conduct.watch, &signals));
     let ended = loop {
         tokio::select! {
             ended = connection.as_mut() => break ended,
             () = stages.cut.cancelled() => return,
+            () = is_gone.as_mut() => return,
+            () = signals.flooded() => {
+                conduct.metrics.refused(RefusalLabel::Flood);
+                connection.as_mut().graceful_shutdown();
+                let _ = tokio::time::timeout(FAREWELL, connection.as_mut()).await;
+                return;
+            }
             () = may_end.as_mut(), if !is_ending => {
                 is_ending = true;
                 connection.as_mut().graceful_shutdown();
@@ -126,6 +145,14 @@ where
     }
 }
 
+/// Waits until the caller has left; one that has only ended its side is asked.
+async fn gone(watch: &Watch, signals: &Signals) {
+    watch.closes().await;
+    tokio::time::sleep(PROBE_AFTER).await;
+    signals.half_closed();
+    watch.is_gone().await;
+}
+
 /// Whether hyper answered 431 by itself.
 fn has_too_much_head(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<hyper::Error>();
@@ -138,6 +165,7 @@ fn server(streams: u32) -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
+        .half_close(true)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES);
     builder

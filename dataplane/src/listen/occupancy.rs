@@ -23,12 +23,17 @@ struct State {
     version: Option<Version>,
     /// Requests whose answers have not ended.
     open: usize,
+    /// Those of them whose answers have not begun.
+    waiting: usize,
     /// When the connection began, or the last answer ended.
     quiet_since: Instant,
 }
 
 /// One request's; it is given back when dropped.
-pub(super) struct Place(Arc<Occupancy>);
+pub(super) struct Place {
+    of: Arc<Occupancy>,
+    is_answered: bool,
+}
 
 /// An answer's body with the place of its request.
 pub(super) struct Held<B> {
@@ -42,6 +47,7 @@ impl Occupancy {
             state: Mutex::new(State {
                 version: None,
                 open: 0,
+                waiting: 0,
                 quiet_since: now,
             }),
             emptied: Notify::new(),
@@ -53,7 +59,17 @@ impl Occupancy {
         let mut state = self.state.lock();
         state.version = Some(version);
         state.open += 1;
-        Place(Arc::clone(self))
+        state.waiting += 1;
+        Place {
+            of: Arc::clone(self),
+            is_answered: false,
+        }
+    }
+
+    /// Whether an answer over HTTP/1.1 is waited for, of which nothing has come.
+    pub(super) fn awaits_head(&self) -> bool {
+        let state = self.state.lock();
+        state.waiting > 0 && state.version == Some(Version::HTTP_11)
     }
 
     pub(super) fn has_been_used(&self) -> bool {
@@ -87,19 +103,22 @@ impl Occupancy {
 }
 
 impl Place {
-    /// Keeps the place for as long as the body lives.
-    pub(super) fn hold<B>(self, body: B) -> Held<B> {
+    /// Keeps the place for as long as the body of the answer lives.
+    pub(super) fn hold<B>(mut self, body: B) -> Held<B> {
+        self.of.state.lock().waiting -= 1;
+        self.is_answered = true;
         Held { body, _place: self }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
+        let mut state = self.of.state.lock();
         state.open -= 1;
+        state.waiting -= usize::from(!self.is_answered);
         if state.open == 0 {
             state.quiet_since = Instant::now();
-            self.0.emptied.notify_one();
+            self.of.emptied.notify_one();
         }
     }
 }

@@ -186,10 +186,18 @@ pub enum RefusalLabel {
     Head,
     /// The body of a request came too slowly.
     SlowBody,
+    /// It was flooded with frames that ask for nothing.
+    Flood,
 }
 
 impl RefusalLabel {
-    pub(super) const ALL: [Self; 4] = [Self::Address, Self::ProxyHeader, Self::Head, Self::SlowBody];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Address,
+        Self::ProxyHeader,
+        Self::Head,
+        Self::SlowBody,
+        Self::Flood,
+    ];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -197,6 +205,7 @@ impl RefusalLabel {
             Self::ProxyHeader => "proxy_header",
             Self::Head => "head",
             Self::SlowBody => "slow_body",
+            Self::Flood => "flood",
         }
     }
 }

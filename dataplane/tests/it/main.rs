@@ -6,6 +6,7 @@
 )]
 
 mod listen_door;
+mod listen_floods;
 mod quota_redis;
 mod quota_sentinel;
 mod quota_server;

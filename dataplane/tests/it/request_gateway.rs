@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -223,12 +224,16 @@ impl TestGateway {
         soon(read(response)).await
     }
 
-    /// Asks, and gives the answer's head; dropping the second part hangs up.
+    /// Asks, and gives the answer's head; dropping the second part hangs up, with a reset: who only
+    /// ends its side of HTTP/1.1 has not left.
     pub(super) async fn open(
         &self,
         request: Request<Full<Bytes>>,
     ) -> (Response<Incoming>, AbortOnDropHandle<()>) {
         let stream = TcpStream::connect(self.address).await.unwrap();
+        SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
         open_on(stream, request).await
     }
 

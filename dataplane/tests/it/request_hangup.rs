@@ -4,11 +4,13 @@ use std::pin::pin;
 
 use http::Version;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use turnpike_snapshot::quota::Amount;
 
-use super::request_gateway::{TestGateway, chat, chat_stream, request, soon};
+use super::request_gateway::{TestGateway, chat, chat_stream, open_on, request, soon};
 use super::request_provider::{End, FakeProvider, Script, events};
-use super::request_world::{World, quota, upstream};
+use super::request_world::{World, echo, quota, upstream};
 
 const TEXT: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"forty bytes of content, neither more nor\"},\"finish_reason\":null}]}\n\n";
 
@@ -106,9 +108,7 @@ async fn used_tokens(gateway: &TestGateway) -> u64 {
 async fn one_reset_stream_harms_no_other_on_its_connection() {
     let provider = FakeProvider::start(events([TEXT], End::Hang)).await;
     let gateway = gateway_to(&provider).await;
-    let stream = tokio::net::TcpStream::connect(gateway.address)
-        .await
-        .unwrap();
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http2::handshake(
         hyper_util::rt::TokioExecutor::new(),
         hyper_util::rt::TokioIo::new(stream),
@@ -143,9 +143,7 @@ async fn a_client_that_leaves_while_sending_its_body_is_settled_too() {
         "POST /v1/chat/completions HTTP/1.1\r\nhost: tenant.test\r\nx-api-key: {}\r\ncontent-length: 100\r\n\r\n{{\"mod",
         super::request_world::KEY
     );
-    let mut stream = tokio::net::TcpStream::connect(gateway.address)
-        .await
-        .unwrap();
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes())
         .await
         .unwrap();
@@ -167,4 +165,63 @@ async fn who_waits_for_settlements_waits_for_open_requests_too() {
     drop(open);
     soon(settled).await;
     assert_eq!(gateway.metric("turnpike_requests_in_flight"), 0);
+}
+
+/// A request over HTTP/1.1, as bytes.
+fn bytes_of(version: &str, body: &serde_json::Value) -> String {
+    let (key, body) = (super::request_world::KEY, body.to_string());
+    let length = body.len();
+    format!(
+        "POST /v1/chat/completions HTTP/{version}\r\nhost: tenant.test\r\nx-api-key: {key}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn a_client_that_has_ended_its_side_gets_its_answer() {
+    let mut gateway = TestGateway::start(World::with(echo())).await;
+    let text = "/slow 300ms one two three";
+    for (version, body, last) in [
+        ("1.1", chat(text), "one two three"),
+        ("1.1", chat_stream(text), "[DONE]"),
+        ("1.0", chat(text), "one two three"),
+    ] {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        let request = bytes_of(version, &body);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        soon(stream.read_to_string(&mut answer)).await.unwrap();
+        let whole = format!("HTTP/{version} 200");
+        assert!(answer.contains(&whole) && answer.contains(last), "{answer}");
+        assert_eq!(gateway.log_line().await["end"], "complete", "{answer}");
+    }
+    assert!(gateway.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_without_a_reset_is_noticed_when_something_is_sent() {
+    let mut gateway = TestGateway::start(World::with(echo())).await;
+    let text = format!("/slow 100ms {}", "word ".repeat(10_000));
+    let body = request("/v1/chat/completions", &chat_stream(&text));
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut response, connection) = open_on(stream, body).await;
+    let frame = http_body_util::BodyExt::frame(&mut response).await;
+    frame.unwrap().unwrap();
+    drop((response, connection));
+    assert_eq!(gateway.log_line().await["end"], "client_gone");
+    assert!(gateway.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_without_a_reset_is_asked_before_its_answer_begins() {
+    let mut provider = FakeProvider::start(Script::Silent).await;
+    let mut gateway = gateway_to(&provider).await;
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    let request = bytes_of("1.1", &chat("x"));
+    stream.write_all(request.as_bytes()).await.unwrap();
+    soon(provider.received()).await;
+    drop(stream);
+    soon(provider.left()).await;
+    assert_eq!(gateway.log_line().await["end"], "client_gone");
+    assert!(gateway.stop().await.is_empty());
 }

@@ -36,6 +36,7 @@ where
     let conduct = Conduct {
         stages: stages.clone(),
         streams: 256,
+        watch: Watch::nothing(),
         metrics: Arc::default(),
     };
     let task = tokio::spawn(serve(server, answer, conduct));
