@@ -3,9 +3,10 @@
 //! An absolute-form target or `:authority` goes before the `Host` header
 //! (RFC 9112 §3.2.2, RFC 9113 §8.3.1); the port and a trailing dot are cut off,
 //! letters become lower case. The name in a TLS handshake is read the same way. Names of other
-//! scripts come as their A-labels (`xn--…`, RFC 5890 §2.3.2.1), which clients make of them.
+//! scripts are known by their A-labels (`xn--…`, RFC 5890 §2.3.2.1); a client that does not make these
+//! itself is helped (UTS #46).
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub enum HostError {
     #[error("the request has more than one Host header")]
     Several,
     /// Not the name of a host.
-    #[error("the Host header is not a host name; those of other scripts are written as xn--…")]
+    #[error("the Host header is not a host name")]
     Malformed,
 }
 
@@ -40,7 +41,10 @@ impl HostName {
         }
         match (request.uri().authority(), header) {
             (Some(authority), _) => Self::parse(authority.as_str()),
-            (None, Some(value)) => Self::parse(value.to_str().map_err(|_| HostError::Malformed)?),
+            (None, Some(value)) => {
+                let text = std::str::from_utf8(value.as_bytes());
+                Self::parse(text.map_err(|_| HostError::Malformed)?)
+            }
             (None, None) => Err(HostError::Missing),
         }
     }
@@ -48,7 +52,8 @@ impl HostName {
     /// Normalises `host[:port]`.
     pub fn parse(authority: &str) -> Result<Self, HostError> {
         let host = without_port(authority).ok_or(HostError::Malformed)?;
-        let host = host.strip_suffix('.').unwrap_or(host);
+        let host = to_ascii(host).ok_or(HostError::Malformed)?;
+        let host = host.strip_suffix('.').unwrap_or(&host);
         // RFC 1035 §2.3.4: at most 255 octets.
         let is_name = !host.is_empty() && host.len() <= 255 && host.bytes().all(is_host_byte);
         is_name
@@ -97,6 +102,14 @@ fn without_port(authority: &str) -> Option<&str> {
     }
 }
 
+/// The A-labels of a name; most are ASCII already.
+fn to_ascii(host: &str) -> Option<Cow<'_, str>> {
+    match host.is_ascii() {
+        true => Some(Cow::Borrowed(host)),
+        false => idna::domain_to_ascii(host).ok().map(Cow::Owned),
+    }
+}
+
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'[' | b']' | b':')
 }
@@ -122,9 +135,41 @@ mod tests {
     }
 
     #[test]
+    fn other_scripts_become_their_a_labels() {
+        for written in [
+            "bücher.test",
+            "BÜCHER.test:80",
+            "bu\u{308}cher.test.",
+            "bücher。test",
+        ] {
+            assert_eq!(
+                parsed(written),
+                Ok("xn--bcher-kva.test".into()),
+                "{written}"
+            );
+        }
+        let bytes = http::HeaderValue::from_bytes("例え.test".as_bytes()).unwrap();
+        let request = http::Request::get("/").header(HOST, bytes).body(());
+        let host = HostName::of(&request.unwrap()).unwrap();
+        assert_eq!(host.as_str(), "xn--r8jz45g.test");
+        let broken = http::HeaderValue::from_bytes(b"\xff.test").unwrap();
+        let request = http::Request::get("/").header(HOST, broken).body(());
+        assert_eq!(HostName::of(&request.unwrap()), Err(HostError::Malformed));
+    }
+
+    #[test]
     fn what_is_no_host_is_refused() {
         for written in [
-            "", ".", ":80", "*.test", "*", "a/b", "a b", "u@a.test", "a:x", "é.test",
+            "",
+            ".",
+            ":80",
+            "*.test",
+            "*",
+            "a/b",
+            "a b",
+            "u@a.test",
+            "a:x",
+            "a\u{ad}/é",
         ] {
             assert_eq!(parsed(written), Err(HostError::Malformed), "{written}");
         }

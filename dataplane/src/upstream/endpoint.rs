@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::balance;
 use super::body::PiecesBody;
 use super::kept::Remembering;
+use super::merged::Merging;
 
 /// How long an endpoint rests: within it a Kubernetes that works has told that the pod is gone.
 const REST: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ pub struct Endpoint {
 }
 
 /// Connections to one endpoint; dropped, the idle ones are closed.
-pub(super) type Connections = Client<Remembering, PiecesBody>;
+pub(super) type Connections = Client<Merging<Remembering>, PiecesBody>;
 
 /// A request under way at an endpoint, until dropped.
 #[derive(Debug)]

@@ -23,6 +23,7 @@ use super::addresses::{Addresses, Forbidden, Guarded, Resolver};
 use super::body::PiecesBody;
 use super::endpoint::{Connections, Endpoint};
 use super::kept::{Past, Remembering};
+use super::merged::Merging;
 
 /// How long a connection may idle: under the 60 s after which common load balancers drop it unasked.
 const IDLE_CONNECTION: Duration = Duration::from_secs(50);
@@ -33,7 +34,7 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::fro
 /// Bytes that a provider may send ahead of a slow caller: on one stream, and on all of a connection.
 const WINDOW: (u32, u32) = (256 << 10, 16 << 20);
 
-type Connector = HttpsConnector<Guarded<HttpConnector<Resolver>>>;
+type Connector = Merging<HttpsConnector<Guarded<HttpConnector<Resolver>>>>;
 
 /// Sends requests to providers. Cheap to clone; clones share.
 #[derive(Clone)]
@@ -206,14 +207,14 @@ fn client(roots: RootCertStore, addresses: Addresses) -> Client<Connector, Piece
         .http2_keep_alive_timeout(KEEP_ALIVE.1)
         .http2_initial_stream_window_size(WINDOW.0)
         .http2_initial_connection_window_size(WINDOW.1)
-        .build(connector)
+        .build(Merging::new(connector))
 }
 
 /// Connections to one endpoint: HTTP/1.1 in the clear.
 fn new_connections() -> Connections {
     let mut http = HttpConnector::new();
     set_up(&mut http);
-    builder().build(Remembering::new(http))
+    builder().build(Merging::new(Remembering::new(http)))
 }
 
 fn set_up<R>(http: &mut HttpConnector<R>) {
