@@ -3,6 +3,7 @@
 mod body;
 mod forwarded;
 mod host;
+mod uptake;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use turnpike_snapshot::name::ObjectName;
 pub use body::{BodyFault, FLOOR, Pace, Paced, RequestBody, WINDOW};
 pub use forwarded::{Forwarders, InvalidForwarders};
 pub use host::{HostError, HostName};
+pub use uptake::Uptake;
 
 /// Where and when a request came in, and for whom.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Arrival {
     pub host: Result<HostName, HostError>,
     /// What its connection was secured by; `None`: it came in the clear.
     pub tls: Option<Arc<Tls>>,
+    /// Whether the caller takes the answer.
+    pub uptake: Uptake,
     /// When the request's head was complete.
     pub at: Instant,
 }
@@ -71,11 +75,13 @@ impl Arrival {
         request: &http::Request<B>,
         remote: IpAddr,
         tls: Option<Arc<Tls>>,
+        uptake: Uptake,
         at: Instant,
     ) -> Self {
         Self {
             remote,
             tls,
+            uptake,
             host: HostName::of(request),
             at,
         }

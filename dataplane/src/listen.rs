@@ -12,6 +12,7 @@ mod frames;
 mod headcount;
 mod line;
 mod occupancy;
+mod patience;
 mod proxy_protocol;
 mod socket;
 mod tls;
@@ -33,7 +34,7 @@ use tracing::warn;
 use self::connection::{Conduct, Stages};
 use self::door::Guest;
 use self::socket::Socket;
-use crate::arrival::{Arrival, RequestBody, Tls};
+use crate::arrival::{Arrival, RequestBody, Tls, Uptake};
 use crate::gateway::Gateway;
 use crate::request::life;
 use crate::request::relay::ResponseBody;
@@ -181,12 +182,21 @@ impl Host {
         let conduct = Conduct {
             stages,
             streams: self.door.terms.streams_per_connection,
+            client_write: self.door.terms.client_write,
+            uptake: Uptake::default(),
             watch,
             metrics: metrics.clone(),
         };
+        let whole = conduct.uptake.clone();
         let answer = |request: Request<Incoming>, tls| {
-            let host = self.clone();
-            async move { host.answer(request, address, tls).await }
+            let (host, whole) = (self.clone(), whole.clone());
+            // A future of its own: it would be moved several times before it begins, and is gone once
+            // the answer is on its way.
+            let answering = async move {
+                let uptake = patience::of_stream().unwrap_or(whole);
+                host.answer(request, address, tls, uptake).await
+            };
+            Box::pin(answering)
         };
         let Some(handshakes) = &self.door.handshakes else {
             let answer = |request| answer(request, None);
@@ -205,10 +215,11 @@ impl Host {
         request: Request<Incoming>,
         address: SocketAddr,
         tls: Option<Arc<Tls>>,
+        uptake: Uptake,
     ) -> Response<ResponseBody> {
         let forwarders = &self.door.terms.forwarders;
         let remote = forwarders.caller(address.ip(), request.headers());
-        let arrival = Arrival::of(&request, remote, tls, Instant::now());
+        let arrival = Arrival::of(&request, remote, tls, uptake, Instant::now());
         life::serve(&self.gateway, arrival, request.map(RequestBody::new)).await
     }
 }

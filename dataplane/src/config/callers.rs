@@ -1,8 +1,11 @@
 //! The flags about callers, which every command with a data plane in it has.
 
+use std::time::Duration;
+
 use clap::Args;
 use ipnet::IpNet;
 
+use super::duration;
 use crate::arrival::Forwarders;
 use crate::listen::Terms;
 
@@ -38,6 +41,10 @@ pub struct CallerFlags {
     /// Requests at a time on one connection over HTTP/2; more wait at the caller
     #[arg(long, env = "TURNPIKE_STREAMS_PER_CONNECTION", value_name = "COUNT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub streams_per_connection: u32,
+
+    /// How long a caller may take nothing of an answer before its stream is cut; 0s: as long as it likes
+    #[arg(long, env = "TURNPIKE_CLIENT_WRITE_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub client_write_timeout: Duration,
 }
 
 impl CallerFlags {
@@ -48,6 +55,7 @@ impl CallerFlags {
             proxied: self.proxy_protocol.into(),
             connections_per_address: Some(self.connections_per_address).filter(|count| *count > 0),
             streams_per_connection: self.streams_per_connection,
+            client_write: Some(self.client_write_timeout).filter(|limit| !limit.is_zero()),
         }
     }
 }
@@ -81,6 +89,7 @@ mod tests {
             "--proxy-protocol=10.0.0.0/8,10.9.0.0/16",
             "--connections-per-address=0",
             "--streams-per-connection=7",
+            "--client-write-timeout=0s",
         ];
         let networks = |list: &[&str]| list.iter().map(|one| one.parse().unwrap()).collect();
         let expected = Terms {
@@ -88,6 +97,7 @@ mod tests {
             proxied: networks(&["10.0.0.0/8", "10.9.0.0/16"]),
             connections_per_address: None,
             streams_per_connection: 7,
+            client_write: None,
         };
         assert_eq!(terms(&flags).unwrap(), expected);
         let count = terms(&["--trusted-forwarders=2"]).unwrap();
@@ -102,6 +112,7 @@ mod tests {
             "--proxy-protocol=10.0.0.1",
             "--proxy-protocol=yes",
             "--streams-per-connection=0",
+            "--client-write-timeout=60",
             "--connections-per-address=-1",
         ] {
             assert!(terms(&[flag]).is_err(), "{flag}");

@@ -10,7 +10,7 @@ use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -19,7 +19,9 @@ use tracing::debug;
 
 use super::line::{Line, Signals};
 use super::occupancy::Occupancy;
+use super::patience::{self, Streams, Written};
 use super::socket::Watch;
+use crate::arrival::Uptake;
 use crate::metrics::{Metrics, RefusalLabel};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -72,6 +74,10 @@ pub(super) struct Conduct {
     pub(super) stages: Stages,
     /// Requests at a time over HTTP/2.
     pub(super) streams: u32,
+    /// How long the caller may take nothing; `None`: as long as it likes.
+    pub(super) client_write: Option<Duration>,
+    /// Of the connection as a whole.
+    pub(super) uptake: Uptake,
     /// Of the socket below.
     pub(super) watch: Watch,
     pub(super) metrics: Arc<Metrics>,
@@ -88,6 +94,7 @@ where
     let stages = &conduct.stages;
     let occupancy = Arc::new(Occupancy::new(Instant::now()));
     let signals = Arc::new(Signals::default());
+    let io = Written::new(io, conduct.client_write, conduct.uptake.clone());
     let line = Line::new(io, conduct.streams, signals.clone(), occupancy.clone());
     let service = service_fn(|request: Request<Incoming>| {
         let version = request.version();
@@ -96,14 +103,15 @@ where
         let answering = answer(request);
         async move {
             let mut response = answering.await;
+            let uptake = patience::of_stream();
             if leaving.is_cancelled() && version < Version::HTTP_2 {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
-            Ok::<_, Infallible>(response.map(|body| place.hold(body)))
+            Ok::<_, Infallible>(response.map(|body| place.hold(body, uptake)))
         }
     });
-    let server = server(conduct.streams);
+    let server = server(conduct.streams, conduct.client_write);
     let mut connection = pin!(server.serve_connection(TokioIo::new(line), service));
     let mut first_head = pin!(tokio::time::sleep(HEADER_TIMEOUT));
     let mut awaits_first_head = true;
@@ -159,8 +167,10 @@ fn has_too_much_head(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is_some_and(hyper::Error::is_parse_too_large)
 }
 
-fn server(streams: u32) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn server(streams: u32, client_write: Option<Duration>) -> Builder<Streams> {
+    let mut builder = Builder::new(Streams {
+        limit: client_write,
+    });
     builder
         .http1()
         .timer(TokioTimer::new())

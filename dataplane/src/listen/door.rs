@@ -36,6 +36,8 @@ pub struct Terms {
     pub connections_per_address: Option<usize>,
     /// Requests at a time on one connection over HTTP/2; more wait at the client.
     pub streams_per_connection: u32,
+    /// How long a caller may take nothing of its answer; `None`: as long as it likes.
+    pub client_write: Option<Duration>,
 }
 
 impl Default for Terms {
@@ -45,6 +47,7 @@ impl Default for Terms {
             proxied: Box::default(),
             connections_per_address: Some(20_000),
             streams_per_connection: 256,
+            client_write: Some(Duration::from_secs(60)),
         }
     }
 }

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use crate::arrival::Uptake;
+
 /// What one connection is doing.
 pub(super) struct Occupancy {
     state: Mutex<State>,
@@ -38,6 +40,8 @@ pub(super) struct Place {
 /// An answer's body with the place of its request.
 pub(super) struct Held<B> {
     body: B,
+    /// Told of each piece; `None`: the connection is watched as a whole.
+    uptake: Option<Uptake>,
     _place: Place,
 }
 
@@ -104,10 +108,14 @@ impl Occupancy {
 
 impl Place {
     /// Keeps the place for as long as the body of the answer lives.
-    pub(super) fn hold<B>(mut self, body: B) -> Held<B> {
+    pub(super) fn hold<B>(mut self, body: B, uptake: Option<Uptake>) -> Held<B> {
         self.of.state.lock().waiting -= 1;
         self.is_answered = true;
-        Held { body, _place: self }
+        Held {
+            body,
+            uptake,
+            _place: self,
+        }
     }
 }
 
@@ -131,7 +139,15 @@ impl<B: Body + Unpin> Body for Held<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let Some(uptake) = self.uptake.clone() else {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        };
+        uptake.asked();
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(Some(Ok(_)))) {
+            uptake.handed();
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -9,6 +9,7 @@ mod tokens;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use http::StatusCode;
 use http::request::Parts;
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use turnpike_protocol::{Operation, Usage};
 use super::error::RequestError;
 use super::request_id::RequestId;
 use crate::access_log::{End, Models, Record, Tokens};
-use crate::arrival::Arrival;
+use crate::arrival::{Arrival, Uptake};
 use crate::gateway::Gateway;
 use crate::metrics::{InFlight, OperationLabel};
 use crate::quota::{Output, Ticket};
@@ -45,6 +46,7 @@ pub struct Account {
     /// What was really reached, if the client had been told another status before.
     failed: Option<StatusCode>,
     end: Option<End>,
+    uptake: Uptake,
     _open: InFlight,
     /// Who waits for the settlements waits for this request's, though it is not begun yet.
     _owed: TaskTrackerToken,
@@ -109,6 +111,7 @@ impl Account {
             operation: OperationLabel::Unknown,
             failed: None,
             end: None,
+            uptake: arrival.uptake.clone(),
             _open: gateway.metrics.begin(),
             _owed: gateway.settling.token(),
         }
@@ -204,6 +207,7 @@ impl Account {
         match self.end {
             Some(end) => end,
             None if std::thread::panicking() => End::Panic,
+            None if self.uptake.is_expired() => End::Timeout("clientWrite"),
             None => End::ClientGone,
         }
     }
@@ -238,12 +242,16 @@ impl Account {
         };
         let total = tokens.map_or(0, |tokens| tokens.input.saturating_add(tokens.output));
         let spent = self.reached();
-        let settle = async move {
+        let mut settle = Box::pin(async move {
             match spent {
                 Spent::Unsent => ticket.release().await,
                 Spent::Refused | Spent::Taken => ticket.settle(total).await,
             }
-        };
+        });
+        // Counters in memory are there at once, and need no task.
+        if settle.as_mut().now_or_never().is_some() {
+            return;
+        }
         // Without a runtime (the process is ending) the ticket settles by its estimate when dropped.
         if let Ok(runtime) = Handle::try_current() {
             self.gateway.settling.spawn_on(settle, &runtime);

@@ -1,11 +1,16 @@
 //! Clients that leave: the provider is cancelled at once, the request settled once.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use http::Version;
+use http_body_util::BodyExt;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use turnpike_dataplane::listen::{Door, Terms};
 use turnpike_snapshot::quota::Amount;
 
 use super::request_gateway::{TestGateway, chat, chat_stream, open_on, request, soon};
@@ -93,6 +98,66 @@ async fn a_client_that_leaves_in_mid_stream_cancels_the_provider_and_is_charged_
         assert_eq!(used_tokens(&gateway).await, used, "{version:?}");
         assert_eq!(gateway.stop().await.len(), 1);
     }
+}
+
+/// Cuts callers that take nothing for a moment.
+fn impatient() -> Door {
+    let terms = Terms {
+        client_write: Some(Duration::from_millis(200)),
+        ..Terms::default()
+    };
+    Door::new(terms, 100)
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_cut_and_charged_once() {
+    // More than the sockets on the way hold.
+    let large = TEXT.replace("forty", &"long ".repeat(50_000));
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let events = events([large.as_str(); 200], End::Hang);
+        let provider = FakeProvider::start(events).await;
+        let world = World::with(upstream("OpenAI", &provider.url()));
+        let mut gateway = TestGateway::behind(world, impatient()).await;
+        let asked = as_version(request("/v1/chat/completions", &chat_stream("x")), version);
+        let (response, connection) = gateway.open(asked).await;
+        assert_eq!(response.status(), 200);
+        soon(provider.left()).await;
+        let line = gateway.log_line().await;
+        assert_eq!(line["end"], "timeout:clientWrite", "{version:?}");
+        assert_eq!(line["tokens"]["estimated"], true);
+        drop((response, connection));
+        assert!(gateway.stop().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn of_a_connection_only_the_stream_that_is_not_read_is_cut() {
+    let large = TEXT.replace("forty", &"long ".repeat(50_000));
+    let events = events([large.as_str(); 40], End::Hang);
+    let provider = FakeProvider::start(events).await;
+    let world = World::with(upstream("OpenAI", &provider.url()));
+    let mut gateway = TestGateway::behind(world, impatient()).await;
+    let stream = TokioIo::new(TcpStream::connect(gateway.address).await.unwrap());
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream)
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let asked = || {
+        let request = request("/v1/chat/completions", &chat_stream("x"));
+        as_version(request, Version::HTTP_2)
+    };
+    let unread = soon(sender.send_request(asked())).await.unwrap();
+    assert_eq!(gateway.log_line().await["end"], "timeout:clientWrite");
+    // What it has not read fills the connection's window.
+    drop(unread);
+    let mut read = soon(sender.send_request(asked())).await.unwrap();
+    for _ in 0..3 {
+        assert!(soon(read.frame()).await.unwrap().is_ok());
+    }
+    drop((read, sender));
+    soon(connection).await.unwrap().unwrap();
+    assert_eq!(gateway.log_line().await["end"], "client_gone");
+    assert!(gateway.stop().await.is_empty());
 }
 
 /// What Alice's counter says, less what the request that asks reserves for itself.

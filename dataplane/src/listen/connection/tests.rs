@@ -36,6 +36,8 @@ where
     let conduct = Conduct {
         stages: stages.clone(),
         streams: 256,
+        client_write: Some(Duration::from_secs(60)),
+        uptake: Uptake::default(),
         watch: Watch::nothing(),
         metrics: Arc::default(),
     };
