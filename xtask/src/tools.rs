@@ -4,6 +4,7 @@
 mod apt;
 mod cluster;
 mod faketime;
+pub(crate) mod nginx;
 pub(crate) mod pods;
 pub(crate) mod python;
 pub(crate) mod redis;

@@ -1,29 +1,62 @@
-//! A load of equal requests over kept connections.
+//! A load of equal requests over kept connections, written and read as bytes: a client library would
+//! cost more than the proxies that are measured.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use futures::future::try_join_all;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
+use memchr::memmem;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::MissedTickBehavior;
+
+use crate::gateway::chat_body;
 
 /// The request that is sent again and again.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
-    pub(super) host: String,
-    pub(super) key: String,
-    pub(super) body: Bytes,
+    request: Bytes,
     /// At least that many bytes come back, or the answer is not what is to be measured.
-    pub(super) least: usize,
+    least: usize,
+}
+
+/// A connection on which one request is under way at a time.
+pub(super) struct RawConnection {
+    socket: TcpStream,
+    buffer: Vec<u8>,
 }
 
 impl Load {
+    /// A whole answer of 1 KB to a prompt of so many bytes.
+    pub(super) fn chat(host: &str, key: &str, prompt_bytes: usize) -> Self {
+        let body = chat_body("bench", &lorem(prompt_bytes), false).to_string();
+        Self {
+            request: request(host, key, "/v1/chat/completions", &body),
+            least: 800,
+        }
+    }
+
+    /// A stream of a model; `is_native`: in Anthropic's protocol, else in OpenAI's.
+    pub(super) fn stream(
+        host: &str,
+        key: &str,
+        model: &str,
+        events: usize,
+        is_native: bool,
+    ) -> Self {
+        let body = chat_body(model, &lorem(900), true).to_string();
+        let path = match is_native {
+            true => "/v1/messages",
+            false => "/v1/chat/completions",
+        };
+        Self {
+            request: request(host, key, path, &body),
+            least: events * 80,
+        }
+    }
+
     /// Sends `requests` over `connections`, each one after the other; the time of every answer,
     /// from the request to the last byte.
     pub(super) async fn run(
@@ -40,39 +73,126 @@ impl Load {
         Ok(try_join_all(tasks).await?.concat())
     }
 
-    async fn connection(&self, target: SocketAddr, requests: usize) -> Result<Vec<Duration>> {
-        let socket = TcpStream::connect(target).await.context("connecting")?;
-        socket.set_nodelay(true)?;
-        let (mut sender, connection) = handshake(TokioIo::new(socket)).await?;
-        let connection = tokio::spawn(connection);
+    /// Sends them on one connection at a rate, as long as each is answered before the next is due.
+    pub(super) async fn run_at(
+        &self,
+        target: SocketAddr,
+        rate: f64,
+        requests: usize,
+    ) -> Result<Vec<Duration>> {
+        let mut connection = RawConnection::open(target).await?;
+        let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut times = Vec::with_capacity(requests);
         for _ in 0..requests {
-            let started = Instant::now();
-            self.request(&mut sender).await?;
-            times.push(started.elapsed());
+            ticks.tick().await;
+            times.push(connection.exchange(self).await?);
         }
-        drop(sender);
-        connection.await?.context("closing the connection")?;
         Ok(times)
     }
 
-    async fn request(&self, sender: &mut SendRequest<Full<Bytes>>) -> Result<()> {
-        sender.ready().await?;
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri("/v1/chat/completions")
-            .header(HOST, &self.host)
-            .header(AUTHORIZATION, format!("Bearer {}", self.key))
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(self.body.clone()))?;
-        let mut response = sender.send_request(request).await?;
-        let status = response.status();
-        let mut received = 0;
-        while let Some(frame) = response.body_mut().frame().await {
-            received += frame?.data_ref().map_or(0, Bytes::len);
+    async fn connection(&self, target: SocketAddr, requests: usize) -> Result<Vec<Duration>> {
+        let mut connection = RawConnection::open(target).await?;
+        let mut times = Vec::with_capacity(requests);
+        for _ in 0..requests {
+            times.push(connection.exchange(self).await?);
         }
-        ensure!(status == 200, "{status} under load");
-        ensure!(received >= self.least, "an answer of {received} bytes");
-        Ok(())
+        Ok(times)
     }
+}
+
+impl RawConnection {
+    pub(super) async fn open(target: SocketAddr) -> Result<Self> {
+        let socket = TcpStream::connect(target).await.context("connecting")?;
+        let mut connection = Self::new(socket)?;
+        connection.buffer.resize(64 << 10, 0);
+        Ok(connection)
+    }
+
+    pub(super) fn new(socket: TcpStream) -> Result<Self> {
+        socket.set_nodelay(true)?;
+        let buffer = vec![0; 1024];
+        Ok(Self { socket, buffer })
+    }
+
+    pub(super) async fn send(&mut self, load: &Load) -> Result<()> {
+        self.socket
+            .write_all(&load.request)
+            .await
+            .context("sending")
+    }
+
+    /// Waits for the first bytes of an answer with success.
+    pub(super) async fn await_some(&mut self) -> Result<usize> {
+        let length = self.socket.read(&mut self.buffer).await?;
+        let start = &self.buffer[..length];
+        ensure!(
+            start.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(start)
+        );
+        Ok(length)
+    }
+
+    async fn exchange(&mut self, load: &Load) -> Result<Duration> {
+        let started = Instant::now();
+        self.send(load).await?;
+        let mut length = self.await_some().await?;
+        // The heads of the programs measured are small and come in one piece.
+        let head = memmem::find(&self.buffer[..length], b"\r\n\r\n").context("no whole head")? + 4;
+        let whole = content_length(&self.buffer[..head]);
+        let mut received = length - head;
+        let mut tail = Tail::default();
+        tail.push(&self.buffer[head..length]);
+        while whole.map_or(!tail.is_last_chunk(), |whole| received < whole) {
+            length = self.socket.read(&mut self.buffer).await?;
+            tail.push(&self.buffer[..length]);
+            received += length;
+            if length == 0 {
+                bail!("an answer broke off after {received} bytes");
+            }
+        }
+        ensure!(received >= load.least, "an answer of {received} bytes");
+        Ok(started.elapsed())
+    }
+}
+
+/// The last bytes of a body in chunks.
+#[derive(Default)]
+struct Tail([u8; 5]);
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        let kept = bytes.len().min(self.0.len());
+        self.0.rotate_left(kept);
+        let start = self.0.len() - kept;
+        self.0[start..].copy_from_slice(&bytes[bytes.len() - kept..]);
+    }
+
+    /// No event of the model server ends like the chunk that ends a body.
+    fn is_last_chunk(&self) -> bool {
+        self.0 == *b"0\r\n\r\n"
+    }
+}
+
+fn request(host: &str, key: &str, path: &str, body: &str) -> Bytes {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\
+         content-type: application/json\r\naccept: */*\r\nuser-agent: turnpike-bench\r\n\
+         content-length: {length}\r\n\r\n"
+    );
+    Bytes::from(head + body)
+}
+
+fn content_length(head: &[u8]) -> Option<usize> {
+    let head = std::str::from_utf8(head).ok()?.to_ascii_lowercase();
+    let line = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"))?;
+    line.trim().parse().ok()
+}
+
+fn lorem(bytes: usize) -> String {
+    "lorem ipsum ".repeat(bytes.div_ceil(12))
 }

@@ -1,5 +1,7 @@
-//! A model server that costs next to nothing: one answer of 1 KB, or a stream of 100 chunks,
-//! each flushed on its own.
+//! A model server that costs next to nothing: one answer of 1 KB, or a stream of events.
+//!
+//! `bench` streams 100 chunks, each flushed on its own; `bench-burst` and `claude` stream thousands
+//! as fast as they are taken; `bench-hold` begins a stream and never goes on.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,10 +16,13 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use memchr::memmem;
 use tokio::net::TcpListener;
 
 /// Chunks of a streamed answer, besides the last ones with finish reason, usage and end marker.
 pub const CHUNKS: usize = 100;
+/// The same where they come as fast as they are taken.
+pub const BURST: usize = 2_000;
 
 /// Serves until the process is killed.
 pub async fn serve(listen: SocketAddr) -> Result<()> {
@@ -41,6 +46,14 @@ pub async fn serve(listen: SocketAddr) -> Result<()> {
 #[derive(Clone)]
 struct Answers {
     plain: Bytes,
+    openai: Script,
+    anthropic: Script,
+}
+
+/// A stream's pieces: first, again and again, last.
+#[derive(Clone)]
+struct Script {
+    start: Bytes,
     chunk: Bytes,
     end: Bytes,
 }
@@ -64,24 +77,75 @@ impl Answers {
         let finish = "{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}";
         let event = |json: String| format!("data: {json}\n\n");
         let chunk = |choice: &str, rest: &str| event(shape("chat.completion.chunk", choice, rest));
-        Self {
-            plain: shape("chat.completion", &message, usage).into(),
+        let openai = Script {
+            start: chunk(delta, "").into(),
             chunk: chunk(delta, "").into(),
             end: (chunk(finish, "") + &chunk("", usage) + "data: [DONE]\n\n").into(),
+        };
+        Self {
+            plain: shape("chat.completion", &message, usage).into(),
+            openai,
+            anthropic: anthropic(),
         }
     }
+}
 
-    fn events(self) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
-        let Self { chunk, end, .. } = self;
-        stream::iter(0..=CHUNKS).then(move |number| {
-            let piece = if number < CHUNKS { &chunk } else { &end };
+fn anthropic() -> Script {
+    let event =
+        |name: &str, rest: &str| format!("event: {name}\ndata: {{\"type\":\"{name}\"{rest}}}\n\n");
+    let start = event(
+        "message_start",
+        ",\"message\":{\"id\":\"msg_bench\",\"type\":\"message\",\"role\":\"assistant\",\
+         \"model\":\"claude\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\
+         \"usage\":{\"input_tokens\":200,\"output_tokens\":1}}",
+    ) + &event(
+        "content_block_start",
+        ",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}",
+    );
+    let delta = ",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"lorem ipsum dolor \"}";
+    let end = event("content_block_stop", ",\"index\":0")
+        + &event(
+            "message_delta",
+            ",\"delta\":{\"stop_reason\":\"end_turn\",\"stop_sequence\":null},\
+             \"usage\":{\"output_tokens\":100}",
+        )
+        + &event("message_stop", "");
+    Script {
+        start: start.into(),
+        chunk: event("content_block_delta", delta).into(),
+        end: end.into(),
+    }
+}
+
+impl Script {
+    /// `is_paced`: each piece is flushed on its own.
+    fn events(
+        self,
+        chunks: usize,
+        is_paced: bool,
+    ) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
+        let Self { start, chunk, end } = self;
+        stream::iter(0..=chunks + 1).then(move |number| {
+            let piece = match number {
+                0 => &start,
+                number if number <= chunks => &chunk,
+                _ => &end,
+            };
             let frame = Frame::data(piece.clone());
             async move {
-                // The body is not ready for a moment, so that what came before is flushed.
-                tokio::task::yield_now().await;
+                if is_paced {
+                    // The body is not ready for a moment, so that what came before is flushed.
+                    tokio::task::yield_now().await;
+                }
                 Ok(frame)
             }
         })
+    }
+
+    /// Begins, and stays open.
+    fn held(self) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
+        let start = Ok(Frame::data(self.start));
+        stream::iter([start]).chain(stream::pending())
     }
 }
 
@@ -89,16 +153,31 @@ async fn answer(
     request: Request<Incoming>,
     answers: Answers,
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
+    let is_anthropic = request.uri().path() == "/v1/messages";
     let body = request.into_body().collect().await?.to_bytes();
-    let is_streaming = body.windows(13).any(|part| part == b"\"stream\":true");
-    let (content_type, body) = if is_streaming {
-        let body = StreamBody::new(answers.events());
-        ("text/event-stream", BodyExt::boxed(body))
-    } else {
+    let says = |text: &str| memmem::find(&body, text.as_bytes()).is_some();
+    let (content_type, body) = if !says("\"stream\":true") {
         ("application/json", Full::new(answers.plain).boxed())
+    } else if says("\"bench-hold\"") {
+        ("text/event-stream", stream_of(answers.openai.held()))
+    } else if is_anthropic {
+        let events = answers.anthropic.events(BURST, false);
+        ("text/event-stream", stream_of(events))
+    } else if says("\"bench-burst\"") {
+        let events = answers.openai.events(BURST, false);
+        ("text/event-stream", stream_of(events))
+    } else {
+        let events = answers.openai.events(CHUNKS, true);
+        ("text/event-stream", stream_of(events))
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     Ok(response)
+}
+
+fn stream_of(
+    frames: impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send + Sync + 'static,
+) -> BoxBody<Bytes, Infallible> {
+    BodyExt::boxed(StreamBody::new(frames))
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::command::{cargo, run as run_command};
-use crate::tools::{ClusterTool, redis};
+use crate::tools::{ClusterTool, nginx, redis};
 use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<()> {
@@ -18,6 +18,7 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Re
         }
         // It starts API servers of its own, whatever KUBECONFIG names.
         "domains" => ClusterTool::build(workspace)?.offer_to(&mut command)?,
+        "proxy" => nginx::install()?,
         _ => {}
     }
     if arguments.iter().any(|argument| argument == "--redis") {
