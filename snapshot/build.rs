@@ -6,6 +6,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         // Few providers have one, and every change of any name would have room for it.
         .boxed("turnpike.snapshot.v1.Upstream.service")
+        .boxed("turnpike.snapshot.v1.Upstream.tls")
+        .boxed("turnpike.snapshot.v1.Upstream.egress_proxy")
         .compile_fds(files)?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 pub mod finding;
 
 pub(crate) mod certificate;
+mod connection;
 mod consumer;
 mod credential;
 pub(crate) mod domain;
@@ -57,7 +58,9 @@ pub fn issues(index: &Index, object: &ObjectKey) -> Option<Vec<Issue>> {
         Kind::AIRoute => domain::issues(index, name),
         Kind::Consumer => consumer::issues(index, name),
         Kind::TokenQuota => quota::issues(index, name),
-        Kind::Secret | Kind::Namespace | Kind::Service | Kind::EndpointSlice => None,
+        Kind::Secret | Kind::ConfigMap | Kind::Namespace | Kind::Service | Kind::EndpointSlice => {
+            None
+        }
     }
 }
 
@@ -118,7 +121,9 @@ fn names(index: &Index, object: &ObjectKey) -> Vec<Name> {
         Kind::AIRoute => domain::names(index, name),
         Kind::Consumer => consumer::names(index, name),
         Kind::TokenQuota => quota::names(index, name),
-        Kind::Secret | Kind::Namespace | Kind::Service | Kind::EndpointSlice => Vec::new(),
+        Kind::Secret | Kind::ConfigMap | Kind::Namespace | Kind::Service | Kind::EndpointSlice => {
+            Vec::new()
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! One file a kind says what a change of it touches; [`crate::compile`] reads.
 
+pub mod config_maps;
 pub mod hostnames;
 pub mod hosts;
 pub mod keys;
@@ -31,6 +32,7 @@ use turnpike_snapshot::Name;
 use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::name::ObjectName;
 
+use crate::index::config_maps::ConfigMaps;
 use crate::index::consumers::Claimed;
 use crate::index::groups::Groups;
 use crate::index::hostnames::HostnamePolicy;
@@ -61,6 +63,7 @@ pub struct Index {
     pub(crate) consumers: Table<ConsumerSpec>,
     pub(crate) quotas: Table<TokenQuotaSpec>,
     pub(crate) secrets: Secrets,
+    pub(crate) config_maps: ConfigMaps,
     pub(crate) services: Services,
     pub(crate) namespaces: BTreeMap<String, NamespaceData>,
 
@@ -123,6 +126,7 @@ impl Index {
             consumers: Table::new(),
             quotas: Table::new(),
             secrets: Secrets::default(),
+            config_maps: ConfigMaps::default(),
             services: Services::default(),
             namespaces: BTreeMap::new(),
             hosts: Hosts::default(),
@@ -204,13 +208,14 @@ impl Index {
     }
 
     /// Counts the objects of each kind.
-    pub fn counts(&self) -> [(Kind, usize); 8] {
+    pub fn counts(&self) -> [(Kind, usize); 9] {
         [
             (Kind::AIProvider, self.providers.len()),
             (Kind::AIRoute, self.routes.len()),
             (Kind::Consumer, self.consumers.len()),
             (Kind::TokenQuota, self.quotas.len()),
             (Kind::Secret, self.secrets.count()),
+            (Kind::ConfigMap, self.config_maps.count()),
             (Kind::Namespace, self.namespaces.len()),
             (Kind::Service, self.services.count()),
             (Kind::EndpointSlice, self.services.count_slices()),
@@ -250,7 +255,11 @@ impl Index {
             Kind::AIRoute => of(&self.routes, &key.name),
             Kind::Consumer => of(&self.consumers, &key.name),
             Kind::TokenQuota => of(&self.quotas, &key.name),
-            Kind::Secret | Kind::Namespace | Kind::Service | Kind::EndpointSlice => None,
+            Kind::Secret
+            | Kind::ConfigMap
+            | Kind::Namespace
+            | Kind::Service
+            | Kind::EndpointSlice => None,
         }
     }
 
@@ -265,7 +274,11 @@ impl Index {
             Kind::AIRoute => of(&mut self.routes, &key.name),
             Kind::Consumer => of(&mut self.consumers, &key.name),
             Kind::TokenQuota => of(&mut self.quotas, &key.name),
-            Kind::Secret | Kind::Namespace | Kind::Service | Kind::EndpointSlice => None,
+            Kind::Secret
+            | Kind::ConfigMap
+            | Kind::Namespace
+            | Kind::Service
+            | Kind::EndpointSlice => None,
         };
         if let Some(slot) = slot {
             *slot = Some(PackedStatus::new(&status));
@@ -279,6 +292,7 @@ impl Index {
             Object::Consumer(consumer) => self.put_consumer(*consumer),
             Object::Quota(quota) => self.put_quota(*quota),
             Object::Secret(secret) => self.put_secret(secret),
+            Object::ConfigMap(config_map) => self.put_config_map(config_map),
             Object::Namespace(namespace) => self.put_namespace(namespace),
             Object::Service(service) => self.put_service(&service),
             Object::Slice(slice) => self.put_slice(&slice),
@@ -292,6 +306,7 @@ impl Index {
             Kind::Consumer => self.delete_consumer(&key.name),
             Kind::TokenQuota => self.delete_quota(&key.name),
             Kind::Secret => self.delete_secret(&key.name),
+            Kind::ConfigMap => self.delete_config_map(&key.name),
             Kind::Namespace => self.delete_namespace(&key.name.name),
             Kind::Service => self.delete_service(&key.name),
             Kind::EndpointSlice => self.delete_slice(&key.name),

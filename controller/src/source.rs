@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use turnpike_crds::{AIProvider, AIRoute, Consumer, TokenQuota};
 use turnpike_snapshot::name::ObjectName;
@@ -30,6 +30,7 @@ pub enum Kind {
     Consumer,
     TokenQuota,
     Secret,
+    ConfigMap,
     Namespace,
     Service,
     EndpointSlice,
@@ -51,6 +52,7 @@ pub enum Object {
     Consumer(Box<Consumer>),
     Quota(Box<TokenQuota>),
     Secret(SecretData),
+    ConfigMap(ConfigMapData),
     Namespace(NamespaceData),
     Service(ServiceData),
     Slice(SliceData),
@@ -75,6 +77,17 @@ pub struct SecretData {
     pub data: BTreeMap<String, SecretBytes>,
 }
 
+/// What counts of a ConfigMap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigMapData {
+    pub name: ObjectName,
+    /// What it has under [`CA`].
+    pub authorities: Option<Box<[u8]>>,
+}
+
+/// The key under which Secrets and ConfigMaps hold certificates of CAs.
+pub const CA: &str = "ca.crt";
+
 /// What counts of a Namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamespaceData {
@@ -98,12 +111,13 @@ pub fn allowed_hostnames(annotations: Option<&BTreeMap<String, String>>) -> Vec<
 pub struct SecretBytes(Vec<u8>);
 
 impl Kind {
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::AIProvider,
         Kind::AIRoute,
         Kind::Consumer,
         Kind::TokenQuota,
         Kind::Secret,
+        Kind::ConfigMap,
         Kind::Namespace,
         Kind::Service,
         Kind::EndpointSlice,
@@ -117,6 +131,7 @@ impl Kind {
             Kind::Consumer => "Consumer",
             Kind::TokenQuota => "TokenQuota",
             Kind::Secret => "Secret",
+            Kind::ConfigMap => "ConfigMap",
             Kind::Namespace => "Namespace",
             Kind::Service => "Service",
             Kind::EndpointSlice => "EndpointSlice",
@@ -175,6 +190,7 @@ impl Object {
             Object::Consumer(consumer) => of(Kind::Consumer, &consumer.metadata),
             Object::Quota(quota) => of(Kind::TokenQuota, &quota.metadata),
             Object::Secret(secret) => named(Kind::Secret, &secret.name),
+            Object::ConfigMap(config_map) => named(Kind::ConfigMap, &config_map.name),
             Object::Service(service) => named(Kind::Service, &service.name),
             Object::Slice(slice) => named(Kind::EndpointSlice, &slice.name),
             Object::Namespace(namespace) => ObjectKey::new(Kind::Namespace, "", &namespace.name),
@@ -195,6 +211,19 @@ pub fn secret_data(secret: Secret) -> BTreeMap<String, SecretBytes> {
     let data = secret.data.into_iter().flatten();
     data.map(|(key, value)| (key, SecretBytes::new(value.0)))
         .collect()
+}
+
+/// Keeps what counts of a ConfigMap.
+pub fn config_map_data(config_map: ConfigMap) -> ConfigMapData {
+    let name = object_name(&config_map.metadata);
+    let text = config_map.data.and_then(|mut data| data.remove(CA));
+    let bytes = config_map
+        .binary_data
+        .and_then(|mut data| data.remove(CA).map(|bytes| bytes.0));
+    ConfigMapData {
+        name,
+        authorities: text.map(String::into_bytes).or(bytes).map(Into::into),
+    }
 }
 
 impl SecretBytes {

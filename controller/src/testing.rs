@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use turnpike_crds::ai_provider::{
-    Protocol, ProviderCredential, ProviderGrant, ProviderModel, ProviderState, ServiceRef, Vendor,
+    CaCertificateKind, CaCertificateRef, EgressProxy, Protocol, ProviderCredential, ProviderGrant,
+    ProviderModel, ProviderState, ProviderTls, ProxyCredentialRef, ServiceRef, Vendor,
 };
 use turnpike_crds::ai_route::{
     Allow, Authentication, AuthenticationMode, BackendRef, CertificateRef, ClientCaRef, RouteMatch,
@@ -26,8 +27,8 @@ use turnpike_snapshot::name::ObjectName;
 use crate::index::hostnames::HostnamePolicy;
 use crate::index::{Index, Touched};
 use crate::source::{
-    Event, Kind, NamespaceData, Object, ObjectKey, Port, SecretBytes, SecretData, ServiceData,
-    SliceData,
+    ConfigMapData, Event, Kind, NamespaceData, Object, ObjectKey, Port, SecretBytes, SecretData,
+    ServiceData, SliceData,
 };
 
 /// The namespace that may select others.
@@ -138,6 +139,8 @@ pub(crate) fn provider(namespace: &str, name: &str) -> Builder<AIProvider> {
             protocol: None,
             url: None,
             service_ref: None,
+            tls: None,
+            egress_proxy: None,
             credentials: Vec::new(),
             models: Vec::new(),
             timeouts: Default::default(),
@@ -171,6 +174,37 @@ impl Builder<AIProvider> {
             },
             path: None,
         });
+        self
+    }
+
+    /// Trusts the CAs of a ConfigMap or a Secret alone.
+    pub(crate) fn authorities(mut self, kind: CaCertificateKind, name: &str) -> Self {
+        let name = name.into();
+        self.tls().ca_certificate_ref = Some(CaCertificateRef { kind, name });
+        self
+    }
+
+    /// Shows the certificate in a Secret.
+    pub(crate) fn client_certificate(mut self, secret: &str) -> Self {
+        let name = secret.into();
+        self.tls().client_certificate_ref = Some(CertificateRef { name });
+        self
+    }
+
+    pub(crate) fn server_name(mut self, name: &str) -> Self {
+        self.tls().server_name = Some(name.into());
+        self
+    }
+
+    fn tls(&mut self) -> &mut ProviderTls {
+        self.0.spec.tls.get_or_insert_default()
+    }
+
+    /// Goes through a proxy, as the user in a Secret.
+    pub(crate) fn egress_proxy(mut self, url: &str, secret: Option<&str>) -> Self {
+        let secret_ref = secret.map(|name| ProxyCredentialRef { name: name.into() });
+        let url = url.into();
+        self.0.spec.egress_proxy = Some(EgressProxy { url, secret_ref });
         self
     }
 
@@ -449,6 +483,14 @@ pub(crate) fn secret(namespace: &str, secret: &str, values: &[(&str, &str)]) -> 
         data: values
             .map(|(key, value)| ((*key).to_owned(), SecretBytes::new(*value)))
             .collect(),
+    }))
+}
+
+/// A ConfigMap with or without CAs.
+pub(crate) fn config_map(namespace: &str, config_map: &str, authorities: Option<&str>) -> Event {
+    Event::Apply(Object::ConfigMap(ConfigMapData {
+        name: name(namespace, config_map),
+        authorities: authorities.map(|pem| pem.as_bytes().into()),
     }))
 }
 

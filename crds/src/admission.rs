@@ -9,7 +9,7 @@ mod builtin;
 use std::collections::BTreeMap;
 
 use jsonschema::error::ValidationErrorKind;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::core::cel::{CompiledSchema, Validator as CelValidator, compile_schema};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -29,6 +29,8 @@ pub enum Admitted {
     Quota(Box<TokenQuota>),
     /// A Secret; its `stringData` is merged into `data`.
     Secret(Box<Secret>),
+    /// A ConfigMap.
+    ConfigMap(Box<ConfigMap>),
     /// A Namespace.
     Namespace(Box<Namespace>),
 }
@@ -124,6 +126,10 @@ impl Admission {
                 .and_then(|()| read(merge_string_data(object)))
                 .map(Box::new)
                 .map(Admitted::Secret),
+            ("v1", "ConfigMap") => sound(builtin::config_map_faults(&object))
+                .and_then(|()| read(object))
+                .map(Box::new)
+                .map(Admitted::ConfigMap),
             ("v1", "Namespace") => sound(builtin::namespace_faults(&object))
                 .and_then(|()| read(object))
                 .map(Box::new)
@@ -131,7 +137,7 @@ impl Admission {
             _ if api_version == format!("{GROUP}/{VERSION}") => self.admit_ours(&kind, object),
             _ => Err(vec![Fault::whole(format!(
                 "apiVersion {api_version:?}, kind {kind:?} is none that Turnpike reads; \
-                 these are AIProvider, AIRoute, Consumer and TokenQuota of {GROUP}/{VERSION}, and Secret and Namespace of v1"
+                 these are AIProvider, AIRoute, Consumer and TokenQuota of {GROUP}/{VERSION}, and Secret, ConfigMap and Namespace of v1"
             ))]),
         };
         match admitted {

@@ -5,7 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::common::{BasePath, BaseUrl, Duration, SecretRef, ServicePort};
+use crate::ai_route::CertificateRef;
+use crate::common::{BasePath, BaseUrl, Duration, ProxyUrl, SecretRef, ServerName, ServicePort};
 use crate::namespaces::GrantedNamespaces;
 use crate::status::{Status, conditions_of_object};
 
@@ -35,8 +36,9 @@ use crate::status::{Status, conditions_of_object};
 )]
 #[x_kube(
     validation = Rule::new("has(self.vendor) != has(self.protocol)").message("set exactly one of vendor and protocol"),
-    validation = Rule::new("!has(self.vendor) || self.vendor != 'Echo' || (!has(self.url) && !has(self.serviceRef) && !has(self.credentials))").message("Echo is built into the gateway and calls nobody; remove url, serviceRef and credentials"),
+    validation = Rule::new("!has(self.vendor) || self.vendor != 'Echo' || (!has(self.url) && !has(self.serviceRef) && !has(self.credentials) && !has(self.tls) && !has(self.egressProxy))").message("Echo is built into the gateway and calls nobody; remove url, serviceRef, credentials, tls and egressProxy"),
     validation = Rule::new("!has(self.url) || !has(self.serviceRef)").message("set url or serviceRef, not both"),
+    validation = Rule::new("!has(self.serviceRef) || (!has(self.tls) && !has(self.egressProxy))").message("pods behind a serviceRef are reached directly over plain HTTP; remove tls and egressProxy"),
     validation = Rule::new("!has(self.protocol) || has(self.url) || has(self.serviceRef)").message("protocol needs url, the address that your server's own clients use as base URL, or serviceRef, a Service of this namespace")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -56,6 +58,12 @@ pub struct AIProviderSpec {
     /// behind a Service, over plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_ref: Option<ServiceRef>,
+    /// How connections over https are made; default: the certificates of public CAs are trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ProviderTls>,
+    /// A forward proxy that connections to the provider go through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_proxy: Option<EgressProxy>,
     /// Keys, used in turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -117,6 +125,71 @@ pub struct ServiceRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BasePath>")]
     pub path: Option<String>,
+}
+
+/// How connections over https are made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(
+    validation = Rule::new("has(self.caCertificateRef) || has(self.clientCertificateRef) || has(self.serverName)").message("tls needs caCertificateRef, clientCertificateRef or serverName; leave tls out to trust public CAs")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProviderTls {
+    /// The CAs that the provider's certificate must be signed by; no other is trusted then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_certificate_ref: Option<CaCertificateRef>,
+    /// The certificate that is shown to the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_ref: Option<CertificateRef>,
+    /// The name that is asked for in the handshake and that the provider's certificate must be for;
+    /// default: the host of the address. The `host` header stays the address's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<ServerName>")]
+    pub server_name: Option<String>,
+}
+
+/// Names CAs of the provider's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CaCertificateRef {
+    /// What holds them.
+    #[serde(default)]
+    pub kind: CaCertificateKind,
+    /// A ConfigMap or a Secret with the label `turnpike.dev/credential: "true"`: certificates in
+    /// PEM under `ca.crt`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// What may hold CAs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CaCertificateKind {
+    /// A ConfigMap.
+    #[default]
+    ConfigMap,
+    /// A Secret.
+    Secret,
+}
+
+/// A forward proxy that is asked to CONNECT, for https and http alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EgressProxy {
+    /// Where it is, such as `http://proxy.example.com:3128`. It finds the provider's address.
+    #[schemars(with = "ProxyUrl")]
+    pub url: String,
+    /// Who the gateway is to the proxy; default: it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<ProxyCredentialRef>,
+}
+
+/// Names a user of a proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProxyCredentialRef {
+    /// A Secret of type `kubernetes.io/basic-auth` with the label `turnpike.dev/credential: "true"`:
+    /// `username` and `password`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// A vendor that Turnpike knows.

@@ -70,6 +70,16 @@ pub(crate) struct Hostname;
 /// Source: RFC 3986, section 3.
 pub(crate) struct BaseUrl;
 
+/// The schema of the URL of a proxy.
+///
+/// Source: RFC 3986, section 3.
+pub(crate) struct ProxyUrl;
+
+/// The schema of a name that certificates are for.
+///
+/// Source: RFC 6066, section 3.
+pub(crate) struct ServerName;
+
 /// The schema of the path that a base URL may end with.
 ///
 /// Source: RFC 3986, section 3.3.
@@ -108,6 +118,13 @@ const IN_CLUSTER_RULE: &str =
     r"!self.matches('(?i)^https?://[^/]*[.]svc([.]cluster[.]local)?[.]?(:[0-9]+)?(/.*)?$')";
 const IN_CLUSTER_MESSAGE: &str = "this is a Service of the cluster: use serviceRef, which follows its ready pods and \
                                   balances requests over them, with an AIProvider in the Service's namespace";
+const PROXY_RULE: &str = r"self.matches('^http://[^ \\t\\r\\n/?#@]+:[0-9]{1,5}/?$')";
+const PROXY_MESSAGE: &str = "write it as http://HOST:PORT: a proxy that is spoken to in the clear and asked to CONNECT; its \
+                             user goes into the Secret of secretRef";
+const SERVER_NAME_RULE: &str =
+    r"self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
+const SERVER_NAME_MESSAGE: &str =
+    "write a host name in lower case, such as api.example.com; no wildcard, scheme or port";
 const PATH_PATTERN: &str = "^(/[^ \\t\\r\\n/?#]+)*/?$";
 /// Source: Kubernetes, `IsValidPortName` (RFC 6335, section 5.1); or digits.
 const SERVICE_PORT_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
@@ -242,6 +259,36 @@ impl JsonSchema for BaseUrl {
             "x-kubernetes-validations": [
                 {"rule": URL_RULE, "message": URL_MESSAGE},
                 {"rule": IN_CLUSTER_RULE, "message": IN_CLUSTER_MESSAGE},
+            ],
+        })
+    }
+}
+
+impl JsonSchema for ProxyUrl {
+    fn schema_name() -> Cow<'static, str> {
+        "ProxyUrl".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "maxLength": 1024,
+            "x-kubernetes-validations": [{"rule": PROXY_RULE, "message": PROXY_MESSAGE}],
+        })
+    }
+}
+
+impl JsonSchema for ServerName {
+    fn schema_name() -> Cow<'static, str> {
+        "ServerName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "maxLength": 253,
+            "x-kubernetes-validations": [
+                {"rule": SERVER_NAME_RULE, "message": SERVER_NAME_MESSAGE},
             ],
         })
     }

@@ -163,6 +163,8 @@ fn shared() -> Vec<(Name, Snapshot)> {
         kind: ProviderKind::Vendor("Echo".into()),
         url: None,
         service: None,
+        tls: None,
+        egress_proxy: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {

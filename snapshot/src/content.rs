@@ -82,7 +82,10 @@ impl Snapshot {
     pub fn keeps_previous(&self) -> bool {
         matches!(
             self,
-            Snapshot::Certificate(Certificate::Faulty { .. })
+            Snapshot::Provider(Provider::Faulty {
+                keeps_previous: true,
+                ..
+            }) | Snapshot::Certificate(Certificate::Faulty { .. })
                 | Snapshot::Authority(Authority::Faulty { .. })
         )
     }
@@ -95,10 +98,15 @@ impl Snapshot {
         match self {
             Snapshot::Provider(Provider::Halted(_)) => vec![HALT.to_owned()],
             Snapshot::Provider(Provider::Upstream(upstream)) => {
-                let endpoints = upstream.service.is_some().then(|| ENDPOINTS.to_owned());
+                let needs = [
+                    (upstream.service.is_some(), ENDPOINTS),
+                    (upstream.tls.is_some(), PROVIDER_TLS),
+                    (upstream.egress_proxy.is_some(), EGRESS_PROXY),
+                ];
+                let needs = needs.into_iter().filter(|(is_needed, _)| *is_needed);
                 [upstream.kind.feature()]
                     .into_iter()
-                    .chain(endpoints)
+                    .chain(needs.map(|(_, feature)| feature.to_owned()))
                     .collect()
             }
             Snapshot::Endpoints(_) => vec![ENDPOINTS.to_owned()],
@@ -127,6 +135,11 @@ pub const SUSPENSION: &str = "suspension";
 pub const HALT: &str = "provider-halt";
 /// Of a data plane that balances requests over the endpoints of a Service.
 pub const ENDPOINTS: &str = "endpoints";
+/// Of a data plane that trusts a provider by its own CAs, shows it a certificate, and asks for the
+/// name that it is told to.
+pub const PROVIDER_TLS: &str = "provider-tls";
+/// Of a data plane that reaches a provider through its proxy alone.
+pub const EGRESS_PROXY: &str = "egress-proxy";
 /// Of a data plane that heeds what a backend may not be asked for.
 pub const GRANTS: &str = "grants";
 /// Of a data plane that shows a domain's certificates and asks callers for theirs.

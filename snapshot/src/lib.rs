@@ -23,7 +23,10 @@ pub mod version;
 
 mod content;
 
-pub use content::{ENDPOINTS, FAILOVER, GRANTS, HALT, SUSPENSION, Snapshot, TEMPLATES, TLS};
+pub use content::{
+    EGRESS_PROXY, ENDPOINTS, FAILOVER, GRANTS, HALT, PROVIDER_TLS, SUSPENSION, Snapshot, TEMPLATES,
+    TLS,
+};
 pub use name::Name;
 pub use version::Version;
 

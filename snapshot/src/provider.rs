@@ -16,6 +16,9 @@ pub enum Provider {
     Faulty {
         /// In words for whoever wrote the resource; never a secret.
         reason: String,
+        /// Whether whoever holds an older form keeps that: something that it refers to is there and
+        /// cannot be used.
+        keeps_previous: bool,
     },
 }
 
@@ -28,6 +31,10 @@ pub struct Upstream {
     pub url: Option<String>,
     /// Served in the cluster, in place of `url`.
     pub service: Option<Box<Service>>,
+    /// How connections over https are made; `None`: as the data plane's machine does.
+    pub tls: Option<Box<UpstreamTls>>,
+    /// What connections go through; `None`: nothing.
+    pub egress_proxy: Option<Box<EgressProxy>>,
     /// Used in turn; empty: requests carry no key.
     pub keys: Vec<ProviderKey>,
     /// Empty: every model name is passed on as it is.
@@ -62,6 +69,45 @@ pub struct Service {
     pub port: ServicePort,
     /// The path of the base URL; `None`: as is usual for what is spoken.
     pub path: Option<String>,
+}
+
+/// How connections over https are made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct UpstreamTls {
+    /// The certificates of the only CAs that are trusted, in DER; empty: those that the data
+    /// plane's machine trusts.
+    pub authorities: Vec<Vec<u8>>,
+    /// What is shown to the provider.
+    pub identity: Option<Identity>,
+    /// The name asked for and checked; `None`: the host of the address.
+    pub server_name: Option<String>,
+}
+
+/// A certificate that fits its key.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// Its own certificate first, in DER.
+    pub chain: Vec<Vec<u8>>,
+    /// The private key in DER: PKCS#8, PKCS#1 or SEC1.
+    pub key: Vec<u8>,
+}
+
+/// A proxy that is asked to CONNECT.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct EgressProxy {
+    /// Host and port.
+    pub address: String,
+    /// Who the gateway is to it.
+    pub user: Option<ProxyUser>,
+}
+
+/// A user of a proxy, as HTTP's basic authentication has it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ProxyUser {
+    /// Without colon.
+    pub name: String,
+    /// The password.
+    pub password: String,
 }
 
 /// What a provider speaks.
@@ -109,5 +155,25 @@ impl fmt::Debug for ProviderKey {
         f.debug_struct("ProviderKey")
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EgressProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EgressProxy")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ProxyUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyUser").finish_non_exhaustive()
     }
 }

@@ -97,6 +97,7 @@ impl World {
                 let notes = listed.lacking.into_iter().map(|kind| {
                     let missing = match kind {
                         Kind::Secret => "keys and credentials in Secrets count as missing",
+                        Kind::ConfigMap => "CAs in ConfigMaps count as missing",
                         _ => "what serviceRef names counts as missing or not ready",
                     };
                     format!("{kind} objects may not be listed by this account: {missing} here")

@@ -17,6 +17,7 @@ use turnpike_snapshot::certificate::{
     Authority, Certificate, FleetCertificates, KeyedCertificate, fit,
 };
 use turnpike_snapshot::name::ObjectName;
+use turnpike_snapshot::provider::Identity;
 use x509_parser::extensions::GeneralName;
 
 use crate::compile::finding::{Issue, Subject};
@@ -24,17 +25,17 @@ use crate::compile::reference::secret_issue;
 use crate::index::Index;
 use crate::index::certificates::{certificates, client_authority};
 use crate::index::secrets::SecretFault;
+use crate::source::CA;
 
 const CHAIN: &str = "tls.crt";
 const KEY: &str = "tls.key";
-const CA: &str = "ca.crt";
 
 /// What data planes use too; without state.
 static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(rustls::crypto::ring::default_provider);
 
 /// Why a Secret is no certificate, or no CA.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error("a value is missing")]
     Secret(SecretFault),
     #[error("{CHAIN} is no certificate in PEM; write the chain there, its own certificate first")]
@@ -55,7 +56,8 @@ enum Fault {
     )]
     OtherHosts(String),
     #[error(
-        "{CA} is no list of CA certificates in PEM; write those there that sign callers' certificates"
+        "{CA} is no list of CA certificates in PEM; write those there that sign the certificates to \
+         trust"
     )]
     Authority,
 }
@@ -145,7 +147,7 @@ pub(crate) fn fleet_fault(index: &Index, name: &ObjectName) -> Option<String> {
 }
 
 /// Says what is wrong with a Secret, and what to do.
-fn words(index: &Index, name: &ObjectName, fault: Fault) -> String {
+pub(super) fn words(index: &Index, name: &ObjectName, fault: Fault) -> String {
     match fault {
         Fault::Secret(fault) => secret_issue(index, "", &fault).message,
         fault => format!("Secret {name}: {fault}"),
@@ -183,21 +185,41 @@ fn names_a_host(names: &[String], spec: &AIRouteSpec) -> bool {
 
 fn read(index: &Index, name: &ObjectName) -> Result<KeyedCertificate, Fault> {
     let (chain, names, not_after) = read_chain(index, name)?;
-    let key = index.secrets.find_value(name, KEY).map_err(Fault::Secret)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| Fault::Key)?;
-    let der = key.secret_der().to_vec();
-    match CertifiedKey::from_der(chain.clone(), key, &PROVIDER) {
-        Ok(_) => {}
-        Err(rustls::Error::InconsistentKeys(_)) => return Err(Fault::OtherKey),
-        Err(rustls::Error::InvalidCertificate(_)) => return Err(Fault::Chain),
-        Err(_) => return Err(Fault::UnknownKey),
+    if names.is_empty() {
+        return Err(Fault::NoNames);
     }
     Ok(KeyedCertificate {
         names,
+        key: read_key(index, name, &chain)?,
         chain: chain.iter().map(|der| der.to_vec()).collect(),
-        key: der,
         not_after,
     })
+}
+
+/// Reads a certificate that is shown to a server, whatever names are in it.
+pub(super) fn read_identity(index: &Index, name: &ObjectName) -> Result<Identity, Fault> {
+    let (chain, _, _) = read_chain(index, name)?;
+    Ok(Identity {
+        key: read_key(index, name, &chain)?,
+        chain: chain.iter().map(|der| der.to_vec()).collect(),
+    })
+}
+
+/// Gives the key in DER, if it is the chain's.
+fn read_key(
+    index: &Index,
+    name: &ObjectName,
+    chain: &[CertificateDer<'static>],
+) -> Result<Vec<u8>, Fault> {
+    let key = index.secrets.find_value(name, KEY).map_err(Fault::Secret)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| Fault::Key)?;
+    let der = key.secret_der().to_vec();
+    match CertifiedKey::from_der(chain.to_vec(), key, &PROVIDER) {
+        Ok(_) => Ok(der),
+        Err(rustls::Error::InconsistentKeys(_)) => Err(Fault::OtherKey),
+        Err(rustls::Error::InvalidCertificate(_)) => Err(Fault::Chain),
+        Err(_) => Err(Fault::UnknownKey),
+    }
 }
 
 /// What stands in a certificate: the chain, its names, and its end in seconds since 1970.
@@ -213,15 +235,16 @@ fn read_chain(index: &Index, name: &ObjectName) -> Result<Read, Fault> {
     let own = chain.first().ok_or(Fault::Chain)?;
     let (_, parsed) = x509_parser::parse_x509_certificate(own).map_err(|_| Fault::Chain)?;
     let names = dns_names(&parsed);
-    if names.is_empty() {
-        return Err(Fault::NoNames);
-    }
     let not_after = parsed.validity().not_after.timestamp();
     Ok((chain, names, not_after))
 }
 
-fn read_authority(index: &Index, name: &ObjectName) -> Result<Vec<Vec<u8>>, Fault> {
-    let pem = index.secrets.find_value(name, CA).map_err(Fault::Secret)?;
+pub(super) fn read_authority(index: &Index, name: &ObjectName) -> Result<Vec<Vec<u8>>, Fault> {
+    read_authorities(index.secrets.find_value(name, CA).map_err(Fault::Secret)?)
+}
+
+/// Gives each certificate of CAs in DER; at least one.
+pub(super) fn read_authorities(pem: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
     let certificates = pem_certificates(pem).filter(|found| !found.is_empty());
     let certificates = certificates.ok_or(Fault::Authority)?;
     let mut roots = RootCertStore::empty();

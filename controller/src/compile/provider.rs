@@ -2,7 +2,8 @@
 //!
 //! Keys that cannot be had are left out while one is left; without any the
 //! provider is faulty, and so it is when its URL is none, its Service has no such
-//! port, or what it says of its models is no glob. One that is drained or blocked
+//! port, what connections are to be made with cannot be had, or what it says of
+//! its models is no glob. One that is drained or blocked
 //! is that before all, whatever else is wrong with it, and its keys stay here.
 
 use hyper::Uri;
@@ -13,9 +14,9 @@ use turnpike_snapshot::provider::{
     Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
 };
 
-use crate::compile::endpoints;
 use crate::compile::finding::{Finding, Issue, Subject, joined};
 use crate::compile::reference::{glob_issue, glob_issues, secret_issue};
+use crate::compile::{connection, endpoints};
 use crate::glob;
 use crate::index::Index;
 use crate::index::secrets::SecretFault;
@@ -44,12 +45,26 @@ pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Provider> {
     };
     let Some(kind) = kind(spec) else {
         let reason = format!("AIProvider {name}: spec names neither vendor nor protocol");
-        return Some(Provider::Faulty { reason });
+        return Some(Provider::Faulty {
+            reason,
+            keeps_previous: false,
+        });
+    };
+    let connection = match connection::read(index, name, spec) {
+        Ok(connection) => connection,
+        Err(fault) => {
+            return Some(Provider::Faulty {
+                reason: words(name, &fault.issues),
+                keeps_previous: fault.keeps_previous,
+            });
+        }
     };
     Some(Provider::Upstream(Upstream {
         kind,
         url: spec.url.clone(),
         service,
+        tls: connection.tls,
+        egress_proxy: connection.egress_proxy,
         keys,
         models: spec.models.iter().map(model).collect(),
         timeouts: Timeouts {
@@ -67,6 +82,8 @@ pub(crate) fn issues(index: &Index, name: &ObjectName) -> Option<Vec<Issue>> {
     issues.extend(grant_issues(spec));
     issues.extend(service(index, name, spec).err());
     issues.extend(keys(index, name, spec).1);
+    let unconnectable = connection::read(index, name, spec).err();
+    issues.extend(unconnectable.into_iter().flat_map(|fault| fault.issues));
     Some(issues)
 }
 
@@ -91,9 +108,15 @@ pub(crate) fn halted(index: &Index, name: &ObjectName) -> Option<Finding> {
 }
 
 fn faulty(name: &ObjectName, issues: &[Issue]) -> Provider {
+    Provider::Faulty {
+        reason: words(name, issues),
+        keeps_previous: false,
+    }
+}
+
+fn words(name: &ObjectName, issues: &[Issue]) -> String {
     let issues: Vec<&Issue> = issues.iter().collect();
-    let reason = format!("AIProvider {name}: {}", joined(&issues));
-    Provider::Faulty { reason }
+    format!("AIProvider {name}: {}", joined(&issues))
 }
 
 fn kind(spec: &AIProviderSpec) -> Option<ProviderKind> {
@@ -144,7 +167,8 @@ fn spec_issues(spec: &AIProviderSpec) -> Vec<Issue> {
         let path = format!("spec.models[{at}].name");
         Some(glob_issue(&path, &model.name, &fault))
     });
-    url.into_iter().chain(models).collect()
+    let connection = connection::spec_issues(spec);
+    url.into_iter().chain(connection).chain(models).collect()
 }
 
 /// A grant's glob that is none admits nothing; the provider itself is as good as before.

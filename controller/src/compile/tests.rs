@@ -1,5 +1,6 @@
 //! Resources in, whole snapshots and findings out.
 
+mod connections;
 mod services;
 mod status;
 
@@ -74,6 +75,8 @@ fn upstream(keys: &[(&str, &str)], models: &[(&str, Option<&str>)]) -> Snapshot 
         kind: ProviderKind::Vendor("Echo".into()),
         url: None,
         service: None,
+        tls: None,
+        egress_proxy: None,
         keys: keys.collect(),
         models: models.collect(),
         timeouts: timeouts(),
@@ -378,7 +381,8 @@ fn a_provider_is_faulty_when_none_of_its_keys_can_be_had() {
         assert_eq!(
             snapshot(&index, &Name::Provider(name("a", "p"))),
             Some(Snapshot::Provider(Provider::Faulty {
-                reason: format!("AIProvider a/p: {issue}")
+                reason: format!("AIProvider a/p: {issue}"),
+                keeps_previous: false,
             }))
         );
         assert_eq!(

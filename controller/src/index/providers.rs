@@ -1,9 +1,10 @@
-//! What a change of an AIProvider or of a Secret touches: the provider itself
+//! What a change of an AIProvider, of a Secret or of a ConfigMap touches: the provider itself
 //! and the conditions of the routes that name it; domains only where the
 //! provider admits their namespace no longer, or now.
 
 use std::collections::BTreeSet;
 
+use turnpike_crds::ai_provider::CaCertificateKind;
 use turnpike_crds::{AIProvider, AIProviderSpec};
 use turnpike_snapshot::Name;
 use turnpike_snapshot::name::ObjectName;
@@ -11,7 +12,7 @@ use turnpike_snapshot::name::ObjectName;
 use crate::index::grants;
 use crate::index::table::{self, Change, Stored};
 use crate::index::{Index, Touched};
-use crate::source::{Kind, ObjectKey, SecretData, object_name};
+use crate::source::{ConfigMapData, Kind, ObjectKey, SecretData, object_name};
 
 impl Index {
     pub(super) fn put_provider(&mut self, provider: AIProvider) -> Touched {
@@ -44,6 +45,37 @@ impl Index {
         } else {
             Touched::default()
         }
+    }
+
+    pub(super) fn put_config_map(&mut self, config_map: ConfigMapData) -> Touched {
+        let name = config_map.name.clone();
+        if self.config_maps.put(config_map) {
+            self.config_map_changed(&name)
+        } else {
+            Touched::default()
+        }
+    }
+
+    pub(super) fn delete_config_map(&mut self, name: &ObjectName) -> Touched {
+        if self.config_maps.take(name) {
+            self.config_map_changed(name)
+        } else {
+            Touched::default()
+        }
+    }
+
+    /// Only providers refer to ConfigMaps.
+    fn config_map_changed(&self, name: &ObjectName) -> Touched {
+        let key = ObjectKey {
+            kind: Kind::ConfigMap,
+            name: name.clone(),
+        };
+        let mut touched = Touched::default();
+        for referrer in self.refs.referrers(&key) {
+            touched.names.insert(Name::Provider(referrer.name.clone()));
+            touched.objects.insert(referrer.clone());
+        }
+        touched
     }
 
     fn provider_changed(&mut self, name: &ObjectName, change: &Change<AIProviderSpec>) -> Touched {
@@ -110,8 +142,26 @@ fn targets(name: &ObjectName, spec: Option<&AIProviderSpec>) -> BTreeSet<ObjectK
     let secrets = credentials.map(|credential| {
         ObjectKey::new(Kind::Secret, &name.namespace, &credential.secret_ref.name)
     });
+    let connection = spec.into_iter().flat_map(|spec| connection(name, spec));
     let service = spec.and_then(|spec| spec.service_ref.as_ref());
     let service =
         service.map(|service| ObjectKey::new(Kind::Service, &name.namespace, &service.name));
-    secrets.chain(service).collect()
+    secrets.chain(connection).chain(service).collect()
+}
+
+/// What connections to it are made with.
+fn connection(name: &ObjectName, spec: &AIProviderSpec) -> impl Iterator<Item = ObjectKey> {
+    let of = |kind, object: &str| ObjectKey::new(kind, &name.namespace, object);
+    let tls = spec.tls.as_ref();
+    let authorities = tls.and_then(|tls| tls.ca_certificate_ref.as_ref());
+    let authorities = authorities.map(|reference| match reference.kind {
+        CaCertificateKind::ConfigMap => of(Kind::ConfigMap, &reference.name),
+        CaCertificateKind::Secret => of(Kind::Secret, &reference.name),
+    });
+    let identity = tls.and_then(|tls| tls.client_certificate_ref.as_ref());
+    let identity = identity.map(|reference| of(Kind::Secret, &reference.name));
+    let proxy = spec.egress_proxy.as_ref();
+    let user = proxy.and_then(|proxy| proxy.secret_ref.as_ref());
+    let user = user.map(|reference| of(Kind::Secret, &reference.name));
+    [authorities, identity, user].into_iter().flatten()
 }

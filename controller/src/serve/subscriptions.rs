@@ -364,7 +364,7 @@ impl Subscriptions {
     }
 
     fn offer(&mut self, name: &Arc<Name>, snapshot: &Snapshot, view: &dyn View, draft: &mut Draft) {
-        if snapshot.keeps_previous() {
+        if snapshot.keeps_previous() && !self.is_news(name, snapshot) {
             return self.leave_previous(name, snapshot, view, draft);
         }
         let content = proto::Content::from(snapshot);
@@ -405,6 +405,13 @@ impl Subscriptions {
         } else if let Some(node) = self.nodes.get_mut(name) {
             node.problem = Some(Problem::Withheld);
         }
+    }
+
+    /// Whether a fault is better told than nothing: a provider's says to callers what is wrong, and
+    /// the client holds none.
+    fn is_news(&self, name: &Arc<Name>, snapshot: &Snapshot) -> bool {
+        let held = self.nodes.get(name).and_then(|node| node.latest());
+        matches!(snapshot, Snapshot::Provider(_)) && matches!(held, None | Some(Held::Absent))
     }
 
     /// Lets the client keep what it holds, an older form that can be used. Where it holds

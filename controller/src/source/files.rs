@@ -9,7 +9,8 @@ use turnpike_crds::admission::{Admission, Admitted};
 use turnpike_snapshot::name::ObjectName;
 
 use crate::source::{
-    NamespaceData, Object, ObjectKey, SecretData, allowed_hostnames, object_name, secret_data,
+    NamespaceData, Object, ObjectKey, SecretData, allowed_hostnames, config_map_data, object_name,
+    secret_data,
 };
 
 /// The namespace of an object that names none.
@@ -181,6 +182,7 @@ fn object(admitted: Admitted) -> Object {
             name: object_name(&secret.metadata),
             data: secret_data(*secret),
         }),
+        Admitted::ConfigMap(config_map) => Object::ConfigMap(config_map_data(*config_map)),
         Admitted::Namespace(namespace) => {
             let labels = namespace.metadata.labels.clone().unwrap_or_default();
             let name = namespace.metadata.name.as_deref().unwrap_or_default();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
-use k8s_openapi::api::core::v1::{self, Namespace, Secret};
+use k8s_openapi::api::core::v1::{self, ConfigMap, Namespace, Secret};
 use k8s_openapi::api::discovery::v1 as discovery;
 use kube::api::{ListParams, PartialObjectMeta};
 use kube::core::NamespaceResourceScope;
@@ -31,8 +31,8 @@ use crate::source::relist::Relist;
 use crate::source::service::{EndpointSlice, SERVICE_LABEL, Service};
 use crate::source::wire::{Parts, Wire};
 use crate::source::{
-    Event, Kind, NamespaceData, Object, ObjectKey, SecretData, allowed_hostnames, object_name,
-    secret_data,
+    Event, Kind, NamespaceData, Object, ObjectKey, SecretData, allowed_hostnames, config_map_data,
+    object_name, secret_data,
 };
 
 /// Objects of one page of a list: what an API server's own clients use.
@@ -110,6 +110,7 @@ fn spawn_of(
 /// Watches a kind in one namespace, or in all.
 fn watch_kind(client: &Client, kind: Kind, namespace: Option<&str>) -> BoxedWatch {
     let all = || Config::default().page_size(PAGE).timeout(WATCH_SECONDS);
+    let labelled = || all().labels(&format!("{CREDENTIAL_LABEL}=true"));
     match kind {
         Kind::AIProvider => {
             let api = api(client, namespace);
@@ -128,9 +129,13 @@ fn watch_kind(client: &Client, kind: Kind, namespace: Option<&str>) -> BoxedWatc
             watch(api, all(), |it| Object::Quota(Box::new(it)))
         }
         Kind::Secret => {
-            let labelled = all().labels(&format!("{CREDENTIAL_LABEL}=true"));
-            let secrets = watcher(api::<Secret>(client, namespace), labelled);
+            let secrets = watcher(api::<Secret>(client, namespace), labelled());
             Box::pin(secrets.map_ok(|event| map(event, |it| Ok(secret(it)))))
+        }
+        Kind::ConfigMap => {
+            let config_maps = watcher(api::<ConfigMap>(client, namespace), labelled());
+            let object = |it| Ok(Object::ConfigMap(config_map_data(it)));
+            Box::pin(config_maps.map_ok(move |event| map(event, object)))
         }
         Kind::Namespace => {
             // A Namespace is in none: it is chosen by its name.
@@ -171,7 +176,12 @@ pub struct Listed {
 }
 
 /// Kinds that somebody who may read our resources may well have no right to list.
-const OPTIONAL: [Kind; 3] = [Kind::Secret, Kind::Service, Kind::EndpointSlice];
+const OPTIONAL: [Kind; 4] = [
+    Kind::Secret,
+    Kind::ConfigMap,
+    Kind::Service,
+    Kind::EndpointSlice,
+];
 
 /// Lists every kind once.
 ///
@@ -230,6 +240,7 @@ async fn probe(client: &Client, kind: Kind) -> kube::Result<()> {
         Kind::Consumer => one::<Consumer>(client).await,
         Kind::TokenQuota => one::<TokenQuota>(client).await,
         Kind::Secret => one::<Secret>(client).await,
+        Kind::ConfigMap => one::<ConfigMap>(client).await,
         Kind::Namespace => one::<Namespace>(client).await,
         Kind::Service => one::<v1::Service>(client).await,
         Kind::EndpointSlice => one::<discovery::EndpointSlice>(client).await,

@@ -354,7 +354,11 @@ async fn write(
             Kind::AIRoute => patch::<AIRoute>(client, &draft).await,
             Kind::Consumer => patch::<Consumer>(client, &draft).await,
             Kind::TokenQuota => patch::<TokenQuota>(client, &draft).await,
-            Kind::Secret | Kind::Namespace | Kind::Service | Kind::EndpointSlice => Ok(()),
+            Kind::Secret
+            | Kind::ConfigMap
+            | Kind::Namespace
+            | Kind::Service
+            | Kind::EndpointSlice => Ok(()),
         }
     };
     let written = tokio::time::timeout(WRITE_TIMEOUT, writing).await;
@@ -431,9 +435,12 @@ fn members(kind: Kind) -> &'static [&'static str] {
         Kind::AIProvider => &["routes"],
         Kind::AIRoute => &["hostnames", "routes"],
         Kind::TokenQuota => &["groups"],
-        Kind::Consumer | Kind::Secret | Kind::Namespace | Kind::Service | Kind::EndpointSlice => {
-            &[]
-        }
+        Kind::Consumer
+        | Kind::Secret
+        | Kind::ConfigMap
+        | Kind::Namespace
+        | Kind::Service
+        | Kind::EndpointSlice => &[],
     }
 }
 

@@ -1,5 +1,5 @@
-//! What an API server checks of every object's metadata, and of the Secrets and
-//! Namespaces that stand beside our own kinds. Pure.
+//! What an API server checks of every object's metadata, and of the Secrets, ConfigMaps
+//! and Namespaces that stand beside our own kinds. Pure.
 //!
 //! Source: Kubernetes, "Object Names and IDs", "Labels and Selectors", "Secrets".
 
@@ -33,6 +33,14 @@ const SECRET: [&str; 7] = [
     "metadata",
     "stringData",
     "type",
+];
+const CONFIG_MAP: [&str; 6] = [
+    "apiVersion",
+    "binaryData",
+    "data",
+    "immutable",
+    "kind",
+    "metadata",
 ];
 const NAMESPACE: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
 
@@ -84,28 +92,47 @@ pub(super) fn secret_faults(secret: &Map<String, Value>) -> Vec<Fault> {
     let mut faults = Vec::new();
     unknown(secret, &SECRET, "", &mut faults);
     for list in ["data", "stringData"] {
-        if secret.get(list).is_some_and(|values| !values.is_object()) {
-            faults.push(fault(list, "must be a map from keys to values"));
-        }
-        for (key, value) in members(secret, list) {
-            let path = member(list, key);
-            if !is_secret_key(key) {
-                faults.push(fault(
-                    path,
-                    "the key must be letters, digits, '-', '_' and '.'",
-                ));
-            } else if !value.is_string() {
-                faults.push(fault(path, "must be a string; write it in quotes"));
-            } else if list == "data" && serde_json::from_value::<ByteString>(value.clone()).is_err()
-            {
-                faults.push(fault(
-                    path,
-                    "is no base64; plain text goes under stringData",
-                ));
-            }
-        }
+        value_faults(secret, list, list == "data", &mut faults);
     }
     faults
+}
+
+/// Finds what is wrong with a ConfigMap.
+pub(super) fn config_map_faults(config_map: &Map<String, Value>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    unknown(config_map, &CONFIG_MAP, "", &mut faults);
+    for list in ["data", "binaryData"] {
+        value_faults(config_map, list, list == "binaryData", &mut faults);
+    }
+    faults
+}
+
+/// Finds what is wrong with a map from keys to texts, or to bytes in base64.
+fn value_faults(
+    object: &Map<String, Value>,
+    list: &str,
+    is_encoded: bool,
+    faults: &mut Vec<Fault>,
+) {
+    if object.get(list).is_some_and(|values| !values.is_object()) {
+        faults.push(fault(list, "must be a map from keys to values"));
+    }
+    for (key, value) in members(object, list) {
+        let is_base64 = || serde_json::from_value::<ByteString>(value.clone()).is_ok();
+        let wrong = if !is_secret_key(key) {
+            "the key must be letters, digits, '-', '_' and '.'"
+        } else if !value.is_string() {
+            "must be a string; write it in quotes"
+        } else if is_encoded && !is_base64() {
+            match list {
+                "data" => "is no base64; plain text goes under stringData",
+                _ => "is no base64; plain text goes under data",
+            }
+        } else {
+            continue;
+        };
+        faults.push(fault(member(list, key), wrong));
+    }
 }
 
 /// Finds what is wrong with a Namespace.

@@ -360,6 +360,7 @@ async fn a_request_that_never_reached_a_provider_counts_for_nothing() {
         .limited(quota(Amount::Requests(2)));
     let faulty = Provider::Faulty {
         reason: "Secret deepseek-keys does not exist".into(),
+        keeps_previous: false,
     };
     world.providers.push((object("faulty"), faulty));
     world.route().rules = vec![rule("faulty", &["faulty"]), rule("main", &[])];

@@ -43,6 +43,8 @@ pub(super) fn upstream(protocol: &str, url: &str) -> Upstream {
         kind: ProviderKind::Protocol(protocol.into()),
         url: Some(url.into()),
         service: None,
+        tls: None,
+        egress_proxy: None,
         keys: vec![ProviderKey {
             name: "main".into(),
             secret: PROVIDER_KEY.into(),
@@ -69,6 +71,8 @@ pub(super) fn echo() -> Upstream {
         kind: ProviderKind::Vendor("Echo".into()),
         url: None,
         service: None,
+        tls: None,
+        egress_proxy: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: timeouts(),

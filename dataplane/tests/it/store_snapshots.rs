@@ -59,6 +59,8 @@ pub(crate) fn provider(vendor: &str) -> Say {
         kind: ProviderKind::Vendor(vendor.into()),
         url: None,
         service: None,
+        tls: None,
+        egress_proxy: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {

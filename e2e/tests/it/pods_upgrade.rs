@@ -61,7 +61,7 @@ async fn install(pods: &PodCluster) -> Result<()> {
     // Its programs are those of today, which read more than that chart gave its own the right to.
     let kubectl = async |arguments: &[&str]| pods.cluster.kubectl(arguments).await;
     let role = "of-todays-programs";
-    let resources = "--resource=services,endpointslices.discovery.k8s.io";
+    let resources = "--resource=configmaps,services,endpointslices.discovery.k8s.io";
     kubectl(&[
         "create",
         "clusterrole",

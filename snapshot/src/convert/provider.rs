@@ -7,7 +7,8 @@ use crate::proto;
 use crate::proto::provider::State;
 use crate::proto::upstream::Kind;
 use crate::provider::{
-    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
+    EgressProxy, Halt, Halted, Identity, Model, Provider, ProviderKey, ProviderKind, ProxyUser,
+    Service, Timeouts, Upstream, UpstreamTls,
 };
 
 impl From<&Provider> for proto::Provider {
@@ -15,9 +16,16 @@ impl From<&Provider> for proto::Provider {
         let state = match provider {
             Provider::Upstream(upstream) => State::Upstream(upstream.into()),
             Provider::Halted(halted) => State::Halted(halted.into()),
-            Provider::Faulty { reason } => State::Fault(reason.clone()),
+            Provider::Faulty { reason, .. } => State::Fault(reason.clone()),
         };
-        Self { state: Some(state) }
+        let keeps_previous = match provider {
+            Provider::Faulty { keeps_previous, .. } => *keeps_previous,
+            _ => false,
+        };
+        Self {
+            state: Some(state),
+            keeps_previous,
+        }
     }
 }
 
@@ -32,7 +40,10 @@ impl TryFrom<proto::Provider> for Provider {
             {
                 State::Upstream(upstream) => Provider::Upstream(upstream.try_into()?),
                 State::Halted(halted) => Provider::Halted(halted.into()),
-                State::Fault(reason) => Provider::Faulty { reason },
+                State::Fault(reason) => Provider::Faulty {
+                    reason,
+                    keeps_previous: provider.keeps_previous,
+                },
             },
         )
     }
@@ -96,6 +107,11 @@ impl From<&Upstream> for proto::Upstream {
             models: upstream.models.iter().map(Into::into).collect(),
             timeouts: Some(upstream.timeouts.into()),
             service: upstream.service.as_deref().map(|it| Box::new(it.into())),
+            tls: upstream.tls.as_deref().map(|it| Box::new(it.into())),
+            egress_proxy: upstream
+                .egress_proxy
+                .as_deref()
+                .map(|it| Box::new(it.into())),
         }
     }
 }
@@ -119,6 +135,8 @@ impl TryFrom<proto::Upstream> for Upstream {
                 .service
                 .map(|service| Service::try_from(*service).map(Box::new))
                 .transpose()?,
+            tls: upstream.tls.map(|tls| Box::new((*tls).into())),
+            egress_proxy: upstream.egress_proxy.map(|proxy| Box::new((*proxy).into())),
             keys: keys
                 .map(|key| ProviderKey {
                     name: key.name,
@@ -131,6 +149,60 @@ impl TryFrom<proto::Upstream> for Upstream {
                 .ok_or(ConvertError::Missing("timeouts"))?
                 .into(),
         })
+    }
+}
+
+impl From<&UpstreamTls> for proto::UpstreamTls {
+    fn from(tls: &UpstreamTls) -> Self {
+        let identity = tls.identity.as_ref().map(|identity| proto::Identity {
+            chain: identity.chain.clone(),
+            key: identity.key.clone(),
+        });
+        Self {
+            authorities: tls.authorities.clone(),
+            identity,
+            server_name: tls.server_name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<proto::UpstreamTls> for UpstreamTls {
+    fn from(tls: proto::UpstreamTls) -> Self {
+        let identity = tls.identity.map(|identity| Identity {
+            chain: identity.chain,
+            key: identity.key,
+        });
+        Self {
+            authorities: tls.authorities,
+            identity,
+            server_name: non_empty(tls.server_name),
+        }
+    }
+}
+
+impl From<&EgressProxy> for proto::EgressProxy {
+    fn from(proxy: &EgressProxy) -> Self {
+        let user = proxy.user.as_ref().map(|user| proto::ProxyUser {
+            name: user.name.clone(),
+            password: user.password.clone(),
+        });
+        Self {
+            address: proxy.address.clone(),
+            user,
+        }
+    }
+}
+
+impl From<proto::EgressProxy> for EgressProxy {
+    fn from(proxy: proto::EgressProxy) -> Self {
+        let user = proxy.user.map(|user| ProxyUser {
+            name: user.name,
+            password: user.password,
+        });
+        Self {
+            address: proxy.address,
+            user,
+        }
     }
 }
 

@@ -19,7 +19,8 @@ use crate::endpoints::Endpoints;
 use crate::name::{ObjectName, ServicePort};
 use crate::proto;
 use crate::provider::{
-    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
+    EgressProxy, Halt, Halted, Identity, Model, Provider, ProviderKey, ProviderKind, ProxyUser,
+    Service, Timeouts, Upstream, UpstreamTls,
 };
 use crate::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
 use crate::retries::{Failure, Retries};
@@ -218,20 +219,47 @@ fn provider() -> impl Strategy<Value = Provider> {
         vec(key, 0..3),
         vec(model(), 0..3),
         timeouts,
+        option::of(upstream_tls().prop_map(Box::new)),
+        option::of(egress_proxy().prop_map(Box::new)),
     )
-        .prop_map(|(kind, url, service, keys, models, timeouts)| Upstream {
-            kind,
-            url,
-            service,
-            keys,
-            models,
-            timeouts,
-        });
+        .prop_map(
+            |(kind, url, service, keys, models, timeouts, tls, egress_proxy)| Upstream {
+                kind,
+                url,
+                service,
+                tls,
+                egress_proxy,
+                keys,
+                models,
+                timeouts,
+            },
+        );
+    let faulty = (word(), any::<bool>()).prop_map(|(reason, keeps_previous)| Provider::Faulty {
+        reason,
+        keeps_previous,
+    });
     prop_oneof![
         upstream.prop_map(Provider::Upstream),
         halted.prop_map(Provider::Halted),
-        word().prop_map(|reason| Provider::Faulty { reason }),
+        faulty,
     ]
+}
+
+fn upstream_tls() -> impl Strategy<Value = UpstreamTls> {
+    let der = || vec(any::<u8>(), 0..8);
+    let identity = (vec(der(), 0..3), der()).prop_map(|(chain, key)| Identity { chain, key });
+    let parts = (vec(der(), 0..3), option::of(identity), option::of(word()));
+    parts.prop_map(|(authorities, identity, server_name)| UpstreamTls {
+        authorities,
+        identity,
+        server_name,
+    })
+}
+
+fn egress_proxy() -> impl Strategy<Value = EgressProxy> {
+    let user = (word(), word()).prop_map(|(name, password)| ProxyUser { name, password });
+    let parts = (word(), option::of(user));
+    parts.prop_map(|(address, user)| EgressProxy { address, user })
 }
 
 fn quota() -> impl Strategy<Value = Quota> {
@@ -449,6 +477,8 @@ fn a_provider_in_the_cluster_needs_its_endpoints_and_a_data_plane_that_knows_the
             port: port.clone(),
             path: None,
         })),
+        tls: None,
+        egress_proxy: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {
@@ -463,6 +493,51 @@ fn a_provider_in_the_cluster_needs_its_endpoints_and_a_data_plane_that_knows_the
     assert_eq!(provider.features(), ["protocol/OpenAI", "endpoints"]);
     let endpoints = Snapshot::Endpoints(Endpoints::default());
     assert_eq!(endpoints.features(), ["endpoints"]);
+}
+
+#[test]
+fn a_data_plane_that_would_ignore_how_to_connect_gets_nothing() {
+    let upstream = Upstream {
+        kind: ProviderKind::Vendor("OpenAI".into()),
+        url: None,
+        service: None,
+        tls: Some(Box::new(UpstreamTls::default())),
+        egress_proxy: Some(Box::new(EgressProxy {
+            address: "proxy:3128".into(),
+            user: None,
+        })),
+        keys: Vec::new(),
+        models: Vec::new(),
+        timeouts: Timeouts {
+            connect: Duration::ZERO,
+            first_token: Duration::ZERO,
+            idle: Duration::ZERO,
+            total: Duration::ZERO,
+        },
+    };
+    let provider = Snapshot::Provider(Provider::Upstream(upstream));
+    let features = ["vendor/OpenAI", "provider-tls", "egress-proxy"];
+    assert_eq!(provider.features(), features);
+}
+
+#[test]
+fn how_to_connect_is_shown_without_its_secrets() {
+    let identity = Identity {
+        chain: vec![b"canary".to_vec()],
+        key: b"canary".to_vec(),
+    };
+    let user = ProxyUser {
+        name: "canary".into(),
+        password: "canary".into(),
+    };
+    let proxy = EgressProxy {
+        address: "proxy:3128".into(),
+        user: Some(user.clone()),
+    };
+    let shown = format!("{identity:?} {user:?} {proxy:?}");
+    let canaries = ["canary", "99, 97, 110"];
+    assert!(canaries.iter().all(|it| !shown.contains(it)), "{shown}");
+    assert!(shown.contains("proxy:3128"), "{shown}");
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn a_service_that_is_none_makes_the_provider_faulty_and_says_what_to_do() {
     for (events, expected) in cases {
         let index = index_of(events);
         assert_eq!(issues_of(&index), [expected]);
-        let Some(Snapshot::Provider(Provider::Faulty { reason })) = compiled(&index) else {
+        let Some(Snapshot::Provider(Provider::Faulty { reason, .. })) = compiled(&index) else {
             panic!("{expected}: {:?}", compiled(&index));
         };
         let (_, words) = expected.split_once(' ').unwrap();

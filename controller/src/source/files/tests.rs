@@ -104,10 +104,10 @@ fn an_unknown_field_is_refused_with_its_path() {
 
 #[test]
 fn other_kinds_are_refused_by_name() {
-    let parsed = read("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n");
+    let parsed = read("apiVersion: v1\nkind: Pod\nmetadata: {name: c}\n");
     let fault = &parsed.faults[0];
-    assert_eq!(fault.object, "ConfigMap default/c");
-    assert!(fault.message.contains("\"ConfigMap\""), "{fault}");
+    assert_eq!(fault.object, "Pod default/c");
+    assert!(fault.message.contains("\"Pod\""), "{fault}");
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl ProviderView {
         let state = match provider {
             Provider::Upstream(upstream) => Ok(UpstreamView::compile(upstream, tables)?),
             Provider::Halted(halted) => Err(Unusable::Halted(HaltedView::compile(halted)?)),
-            Provider::Faulty { reason } => Err(Unusable::Faulty(reason.as_str().into())),
+            Provider::Faulty { reason, .. } => Err(Unusable::Faulty(reason.as_str().into())),
         };
         Ok(Self { state })
     }

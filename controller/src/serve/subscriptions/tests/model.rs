@@ -346,6 +346,8 @@ pub(super) fn provider(version: u64, vendor: &str) -> Snapshot {
         kind: ProviderKind::Vendor(vendor.into()),
         url: Some(url),
         service: None,
+        tls: None,
+        egress_proxy: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {

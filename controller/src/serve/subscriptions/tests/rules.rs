@@ -2,6 +2,7 @@
 
 use turnpike_snapshot::certificate::{Certificate, FleetCertificates, KeyedCertificate};
 use turnpike_snapshot::name::ObjectName;
+use turnpike_snapshot::provider::Provider;
 use turnpike_snapshot::{Name, Snapshot};
 
 use super::model::{Line, domain, host, provider, provider_name};
@@ -295,6 +296,37 @@ fn what_is_refused_is_mended_by_the_next_version() {
         assert_eq!(standings(&line, &host("a.test")), [standing]);
     }
     assert_eq!(line.client.held[&host("a.test")], Some(domain(2, &["p"])));
+}
+
+/// One that names something which is there and cannot be used.
+fn broken(reason: &str) -> Option<Snapshot> {
+    Some(Snapshot::Provider(Provider::Faulty {
+        reason: reason.into(),
+        keeps_previous: true,
+    }))
+}
+
+#[test]
+fn a_provider_keeps_its_last_good_form_and_who_has_none_is_told_why() {
+    let mut line = Line::new();
+    line.set(host("a.test"), Some(domain(1, &["p"])));
+    line.set(provider_name("p"), broken("first"));
+    line.subscribe(host("a.test"));
+    line.settle();
+    assert_eq!(sent_since(&line, 0)[0][0], "+provider/t/p");
+    for (now, expected) in [
+        (Some(provider(1, "Echo")), Some("+provider/t/p")),
+        (broken("second"), None),
+        (Some(provider(2, "Echo")), Some("+provider/t/p")),
+        (None, Some("0provider/t/p")),
+        (broken("third"), Some("+provider/t/p")),
+    ] {
+        let before = line.sent.len();
+        line.set(provider_name("p"), now.clone());
+        line.settle();
+        let sent: Vec<String> = sent_since(&line, before).concat();
+        assert_eq!(sent, expected.as_slice(), "{now:?}");
+    }
 }
 
 /// `None`: one that cannot be used.

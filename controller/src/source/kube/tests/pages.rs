@@ -225,7 +225,7 @@ async fn a_scope_asks_for_nothing_outside_its_namespaces() {
         .flat_map(|namespace| {
             let place = format!("/apis/turnpike.dev/v1alpha1/namespaces/{namespace}");
             let of_ours = ours.map(|kind| format!("{place}/{kind}"));
-            let core = ["secrets", "services"]
+            let core = ["secrets", "configmaps", "services"]
                 .map(|kind| format!("/api/v1/namespaces/{namespace}/{kind}"));
             let slices = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
             let itself = format!("/api/v1/namespaces fieldSelector=metadata.name%3D{namespace}");

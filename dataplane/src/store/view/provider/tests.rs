@@ -7,6 +7,8 @@ fn upstream(kind: ProviderKind, url: Option<&str>) -> Upstream {
         kind,
         url: url.map(Into::into),
         service: None,
+        tls: None,
+        egress_proxy: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {
