@@ -1,8 +1,10 @@
 //! The way to providers: connections over HTTP, or the model that lives in this process.
 //!
-//! `pool` keeps connections, to such `addresses` as providers may have; `endpoint` those to each server behind a
-//! Service, `kept` what each of these remembers, `chunks` how events that came at once go on at once; `echo` answers without any; `balance` and `keys` say which provider or
-//! endpoint and which key is next. Nothing here knows routes, consumers or quotas.
+//! `pool` keeps connections, by such a `way` as a provider wants. Each is made by `connect`: to one of the addresses that
+//! `dns` knows of a name, as fast as `dial` can, if it is among the `addresses` that providers may have; through a `proxy`
+//! or not; `kept` is what it remembers, and `chunks` hands on together what came together. `endpoint` is a server behind
+//! a Service; `echo` answers without any; `balance` and `keys` say which provider or endpoint and which key is next.
+//! Nothing here knows routes, consumers or quotas.
 
 pub mod addresses;
 pub mod balance;
@@ -10,13 +12,19 @@ pub mod echo;
 pub mod endpoint;
 pub mod keys;
 pub mod pool;
+pub mod way;
 
 mod body;
 mod chunks;
+mod connect;
+mod dial;
+mod dns;
 mod kept;
-mod merged;
+mod proxy;
 
 pub use addresses::Addresses;
 pub use body::{AnswerBody, AnswerError, PiecesBody};
+pub use dns::Names;
 pub use endpoint::{Endpoint, Load};
 pub use pool::{Pool, SendError};
+pub use way::{Way, Ways};

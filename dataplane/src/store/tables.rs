@@ -16,6 +16,8 @@ use super::view::{
     FleetCertificatesSlot, FleetSlot, ProviderSlot, QuotaSlot, RulesSlot, TenantSlot,
 };
 
+use crate::upstream::Ways;
+
 /// Where a domain's current form is; the aliases of a wildcard share its slot.
 pub(crate) type DomainSlot = Slot<DomainView>;
 
@@ -33,6 +35,8 @@ pub(crate) struct Tables {
     pub(crate) certificates: Table<ObjectName, CertificateSlot>,
     pub(crate) authorities: Table<ObjectName, AuthoritySlot>,
     pub(crate) fleet_certificates: FleetCertificatesSlot,
+    /// How connections to providers are made.
+    pub(crate) ways: Ways,
     /// The time in seconds since 1970, as coarse as whoever sets it.
     now: AtomicU32,
 }
@@ -135,6 +139,7 @@ impl Default for Tables {
             certificates: Table::default(),
             authorities: Table::default(),
             fleet_certificates: Slot::empty(),
+            ways: Ways::default(),
             now: AtomicU32::new(0),
         }
     }

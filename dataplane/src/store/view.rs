@@ -27,6 +27,7 @@ pub use turnpike_snapshot::quota::{Amount, CounterPer, OnStoreFailure};
 use super::glob::GlobError;
 use super::slot::{ProviderRuntime, Slot};
 use crate::upstream::endpoint::Known;
+use crate::upstream::way::WayError;
 
 /// Where a provider's current form is.
 pub type ProviderSlot = Slot<ProviderView, ProviderRuntime>;
@@ -93,6 +94,9 @@ pub enum CompileError {
     /// Not DER of a private key.
     #[error("the private key cannot be read")]
     PrivateKey,
+    /// Connections cannot be made as it wants.
+    #[error("{0}")]
+    Way(#[from] WayError),
     /// Something that must be in force first is not.
     #[error("{0}, which it refers to, is not in force")]
     Missing(turnpike_snapshot::Name),

@@ -5,19 +5,10 @@
 //! differently the second time gains nothing. Addresses of this machine's link and of cloud
 //! metadata are reached by nobody.
 
-use std::error::Error;
-use std::future::{Ready, ready};
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, Either, MapErr};
-use http::Uri;
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use ipnet::IpNet;
-use tower_service::Service;
 
 /// The addresses that providers may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +29,6 @@ enum Place {
     /// Link-local, multicast, unspecified, or a cloud's metadata server.
     Never,
 }
-
-/// An address that a provider may not have. Not told to callers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an address that providers may not have")]
-pub struct Forbidden;
 
 /// Metadata servers that stand outside the link-local blocks: Alibaba Cloud's, Oracle's older
 /// one, and AWS's over IPv6.
@@ -71,17 +57,6 @@ impl Addresses {
         let is_loopback = carried(address).is_loopback();
         let is_private = Place::of(carried(address)) == Place::Private;
         self.allow(address) || is_private && !is_loopback
-    }
-
-    /// Looks at a host that is an address itself, which no resolver is asked about.
-    fn check_literal(&self, uri: &Uri) -> Result<(), Forbidden> {
-        let host = uri.host().unwrap_or_default();
-        let host = host.strip_prefix('[').unwrap_or(host);
-        let host = host.strip_suffix(']').unwrap_or(host);
-        match host.parse() {
-            Ok(address) if !self.allow(address) => Err(Forbidden),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -141,97 +116,6 @@ fn carried(address: IpAddr) -> IpAddr {
         }
         [0x2002, high, low, ..] => four(high, low),
         _ => address,
-    }
-}
-
-/// Resolves names, and gives only addresses that providers may have.
-#[derive(Clone)]
-pub(super) struct Resolver<R = GaiResolver> {
-    names: R,
-    addresses: Addresses,
-}
-
-impl Resolver {
-    /// Asks as this machine does.
-    pub(super) fn new(addresses: Addresses) -> Self {
-        Self {
-            names: GaiResolver::new(),
-            addresses,
-        }
-    }
-}
-
-impl<R> Service<Name> for Resolver<R>
-where
-    R: Service<Name, Error = io::Error>,
-    R::Response: Iterator<Item = SocketAddr>,
-    R::Future: Send + 'static,
-{
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<Self::Response>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.names.poll_ready(cx)
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let found = self.names.call(name);
-        let addresses = self.addresses.clone();
-        async move {
-            let found = found.await?;
-            let allowed: Vec<_> = found.filter(|found| addresses.allow(found.ip())).collect();
-            match allowed.is_empty() {
-                true => Err(io::Error::new(io::ErrorKind::PermissionDenied, Forbidden)),
-                false => Ok(allowed.into_iter()),
-            }
-        }
-        .boxed()
-    }
-}
-
-/// Connects to hosts that are names, or addresses that providers may have.
-#[derive(Clone)]
-pub(super) struct Guarded<C> {
-    connector: C,
-    addresses: Addresses,
-}
-
-impl<C> Guarded<C> {
-    pub(super) fn new(connector: C, addresses: Addresses) -> Self {
-        Self {
-            connector,
-            addresses,
-        }
-    }
-}
-
-type BoxError = Box<dyn Error + Send + Sync>;
-
-impl<C> Service<Uri> for Guarded<C>
-where
-    C: Service<Uri>,
-    C::Error: Into<BoxError>,
-{
-    type Response = C::Response;
-    type Error = BoxError;
-    type Future =
-        Either<Ready<Result<C::Response, BoxError>>, MapErr<C::Future, fn(C::Error) -> BoxError>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.connector.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        use futures::TryFutureExt;
-        match self.addresses.check_literal(&uri) {
-            Ok(()) => Either::Right(
-                self.connector
-                    .call(uri)
-                    .map_err(Into::into as fn(C::Error) -> BoxError),
-            ),
-            Err(forbidden) => Either::Left(ready(Err(forbidden.into()))),
-        }
     }
 }
 
@@ -337,79 +221,6 @@ mod tests {
         ] {
             assert!(!allows(&all, address), "{address}");
             assert!(!allows(&Addresses::Any, address), "{address}");
-        }
-    }
-
-    /// A name whose owner gives another answer each time.
-    #[tokio::test]
-    async fn a_name_that_turns_private_is_refused() {
-        let mut answers = [
-            vec!["8.8.8.8", "10.0.0.1"],
-            vec!["10.0.0.1", "127.0.0.1"],
-            vec!["8.8.4.4"],
-        ]
-        .into_iter();
-        let names = Scripted(move |_: Name| -> Vec<SocketAddr> {
-            let answer = answers.next().unwrap_or_default().into_iter();
-            answer
-                .map(|address| SocketAddr::new(address.parse().unwrap(), 0))
-                .collect()
-        });
-        let mut resolver = Resolver {
-            names,
-            addresses: cluster(&[]),
-        };
-        let mut ask = async || {
-            let found = resolver.call("rebound.example".parse().unwrap()).await;
-            found.map(|found| {
-                found
-                    .map(|found| found.ip().to_string())
-                    .collect::<Vec<_>>()
-            })
-        };
-        assert_eq!(ask().await.unwrap(), ["8.8.8.8"]);
-        let refused = ask().await.unwrap_err();
-        assert!(
-            refused
-                .get_ref()
-                .is_some_and(|cause| cause.is::<Forbidden>())
-        );
-        assert_eq!(ask().await.unwrap(), ["8.8.4.4"]);
-    }
-
-    struct Scripted<F>(F);
-
-    impl<F: FnMut(Name) -> Vec<SocketAddr>> Service<Name> for Scripted<F> {
-        type Response = std::vec::IntoIter<SocketAddr>;
-        type Error = io::Error;
-        type Future = Ready<io::Result<Self::Response>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, name: Name) -> Self::Future {
-            ready(Ok((self.0)(name).into_iter()))
-        }
-    }
-
-    #[test]
-    fn hosts_that_are_addresses_are_looked_at_as_well() {
-        let cluster = cluster(&[]);
-        let check = |uri: &'static str| cluster.check_literal(&Uri::from_static(uri));
-        for closed in [
-            "http://10.0.0.1/v1",
-            "https://[::1]:8000",
-            "http://127.0.0.1:80",
-        ] {
-            assert_eq!(check(closed), Err(Forbidden), "{closed}");
-        }
-        for open in [
-            "http://8.8.8.8",
-            "https://api.example.com",
-            "http://[2606:4700::1]",
-        ] {
-            assert_eq!(check(open), Ok(()), "{open}");
         }
     }
 }

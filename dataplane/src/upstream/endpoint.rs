@@ -11,16 +11,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use hyper_util::client::legacy::Client;
 use parking_lot::Mutex;
 use rand::Rng;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::balance;
-use super::body::PiecesBody;
-use super::kept::Remembering;
-use super::merged::Merging;
+use super::pool::Lanes;
 
 /// How long an endpoint rests: within it a Kubernetes that works has told that the pod is gone.
 const REST: Duration = Duration::from_secs(5);
@@ -33,11 +30,8 @@ pub struct Endpoint {
     /// Milliseconds after `born`.
     rests_until: AtomicU64,
     /// `None`: none was needed yet, or it has left the Service.
-    connections: Mutex<Option<Connections>>,
+    connections: Mutex<Option<Lanes>>,
 }
-
-/// Connections to one endpoint; dropped, the idle ones are closed.
-pub(super) type Connections = Client<Merging<Remembering>, PiecesBody>;
 
 /// A request under way at an endpoint, until dropped.
 #[derive(Debug)]
@@ -90,7 +84,7 @@ impl Endpoint {
     }
 
     /// Gives its connections, which are made by the first who needs them.
-    pub(super) fn connections(&self, make: impl FnOnce() -> Connections) -> Connections {
+    pub(super) fn connections(&self, make: impl FnOnce() -> Lanes) -> Lanes {
         self.connections.lock().get_or_insert_with(make).clone()
     }
 

@@ -10,15 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use futures::TryFutureExt;
-use futures::future::MapOk;
-use http::{Extensions, Uri};
+use http::Extensions;
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
-use hyper_util::rt::TokioIo;
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tower_service::Service;
+use tokio_rustls::client::TlsStream;
+
+use super::chunks::ChunkMerger;
 
 /// What is remembered of a connection; travels with its answers and its errors.
 #[derive(Clone, Default)]
@@ -52,52 +51,54 @@ impl Past {
     }
 }
 
-/// Connects without TLS to addresses, never by name.
-#[derive(Clone)]
-pub(super) struct Remembering(HttpConnector);
-
-impl Remembering {
-    pub(super) fn new(connector: HttpConnector) -> Self {
-        Self(connector)
-    }
-}
-
-type Connecting = <HttpConnector as Service<Uri>>::Future;
-type Stream = TokioIo<Remembered>;
-
-impl Service<Uri> for Remembering {
-    type Response = Stream;
-    type Error = <HttpConnector as Service<Uri>>::Error;
-    type Future = MapOk<Connecting, fn(TokioIo<TcpStream>) -> Stream>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let remember: fn(TokioIo<TcpStream>) -> Stream = |stream| {
-            TokioIo::new(Remembered {
-                stream: stream.into_inner(),
-                past: Past::default(),
-            })
-        };
-        self.0.call(uri).map_ok(remember)
-    }
-}
-
 /// A connection and its past.
-pub(super) struct Remembered {
-    stream: TcpStream,
+pub(super) struct Kept {
+    stream: Stream,
+    merger: ChunkMerger,
     past: Past,
 }
 
-impl Connection for Remembered {
-    fn connected(&self) -> Connected {
-        self.stream.connected().extra(self.past.clone())
+/// What bytes go over.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Kept {
+    pub(super) fn new(stream: Stream) -> Self {
+        let merger = match stream.is_h2() {
+            true => ChunkMerger::opaque(),
+            false => ChunkMerger::new(),
+        };
+        Self {
+            stream,
+            merger,
+            past: Past::default(),
+        }
     }
 }
 
-impl AsyncRead for Remembered {
+impl Connection for Kept {
+    fn connected(&self) -> Connected {
+        let connected = Connected::new().extra(self.past.clone());
+        match self.stream.is_h2() {
+            true => connected.negotiated_h2(),
+            false => connected,
+        }
+    }
+}
+
+impl Stream {
+    /// Whether both ends have agreed on HTTP/2.
+    fn is_h2(&self) -> bool {
+        match self {
+            Stream::Plain(_) => false,
+            Stream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
+impl AsyncRead for Kept {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -107,12 +108,14 @@ impl AsyncRead for Remembered {
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.past.0.is_heard.store(true, Ordering::Relaxed);
+            let length = self.merger.merge(&mut buffer.filled_mut()[before..]);
+            buffer.set_filled(before + length);
         }
         read
     }
 }
 
-impl AsyncWrite for Remembered {
+impl AsyncWrite for Kept {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -141,5 +144,63 @@ impl AsyncWrite for Remembered {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }

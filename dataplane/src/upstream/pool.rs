@@ -1,10 +1,11 @@
 //! Connections to providers, kept open between requests: HTTP/1.1 or HTTP/2 by ALPN, with or without TLS.
 //!
-//! One pool for all providers, so that tenants who use the same vendor share
-//! connections, and one for each endpoint of a Service, so that it goes with it;
-//! nothing of a request lives on in a connection. Redirects are never followed.
+//! One pool for all providers that want nothing of their own, so that tenants who use the same
+//! vendor share connections; one for each way that others want; and one for each endpoint of a
+//! Service, so that it goes with it. Nothing of a request lives on in a connection. Redirects are never followed.
 //! Errors name what failed and never an address.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,18 +13,20 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{self, Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use tracing::warn;
 
-use super::addresses::{Addresses, Forbidden, Guarded, Resolver};
+use super::addresses::Addresses;
 use super::body::PiecesBody;
-use super::endpoint::{Connections, Endpoint};
-use super::kept::{Past, Remembering};
-use super::merged::Merging;
+use super::connect::{self, ConnectError, Connector, FORBIDDEN};
+use super::dial::Dialer;
+use super::dns::Names;
+use super::endpoint::Endpoint;
+use super::kept::Past;
+use super::way::{Tls, Way};
 
 /// How long a connection may idle: under the 60 s after which common load balancers drop it unasked.
 const IDLE_CONNECTION: Duration = Duration::from_secs(50);
@@ -34,14 +37,17 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::fro
 /// Bytes that a provider may send ahead of a slow caller: on one stream, and on all of a connection.
 const WINDOW: (u32, u32) = (256 << 10, 16 << 20);
 
-type Connector = Merging<HttpsConnector<Guarded<HttpConnector<Resolver>>>>;
+/// Connections made one way; dropped, the idle ones are closed.
+pub(super) type Lanes = Client<Connector, PiecesBody>;
 
 /// Sends requests to providers. Cheap to clone; clones share.
 #[derive(Clone)]
 pub struct Pool {
-    client: Client<Connector, PiecesBody>,
+    lanes: Lanes,
+    dialer: Dialer,
     addresses: Addresses,
-    has_roots: bool,
+    /// Of this machine.
+    roots: Arc<RootCertStore>,
 }
 
 /// A request got no answer.
@@ -52,7 +58,7 @@ pub enum SendError {
     ConnectTimeout(Duration),
     /// There is no connection: refused, no such host, no TLS.
     #[error("no connection to the provider: {0}")]
-    Connect(&'static str),
+    Connect(Cow<'static, str>),
     /// The connection broke before an answer came.
     #[error("the provider closed the connection without an answer")]
     Broken,
@@ -61,9 +67,6 @@ pub enum SendError {
     #[error("the provider closed the connection without an answer")]
     Stale,
 }
-
-const FORBIDDEN: &str =
-    "its address is private or reserved; who runs the gateway may open it by --allow-provider-cidr";
 
 impl SendError {
     /// Whether the provider cannot have seen the request.
@@ -80,18 +83,31 @@ impl Pool {
 
     /// Builds a pool that trusts these roots and no others.
     pub fn with_roots(roots: RootCertStore, addresses: Addresses) -> Self {
-        let has_roots = !roots.is_empty();
+        Self::with_names(Names::of_machine(), roots, addresses)
+    }
+
+    /// Builds a pool that has the addresses of host names from there.
+    pub fn with_names(names: Names, roots: RootCertStore, addresses: Addresses) -> Self {
+        let roots = Arc::new(roots);
+        let dialer = Dialer::new(names, addresses.clone());
+        let tls = tls(roots.clone(), None);
+        let connector = Connector::to_providers(dialer.clone(), tls, None, None);
         Self {
-            client: client(roots, addresses.clone()),
+            lanes: lanes(connector),
+            dialer,
             addresses,
-            has_roots,
+            roots,
         }
     }
 
-    /// Starts to send a request; it goes on as the result is awaited.
-    pub fn start(&self, mut request: Request<PiecesBody>) -> Sending {
+    /// Starts to send a request by a way, `None`: that of all who want none of their own; it goes
+    /// on as the result is awaited.
+    pub fn start(&self, way: Option<&Way>, mut request: Request<PiecesBody>) -> Sending {
         let connection = capture_connection(&mut request);
-        self.sending(self.client.request(request), connection)
+        let lanes = way.map_or(&self.lanes, |way| way.lanes(|| self.lanes_of(way)));
+        let has_own_roots = way.is_some_and(|way| way.has_roots());
+        let has_roots = has_own_roots || !self.roots.is_empty();
+        Sending::new(lanes.request(request), connection, has_roots)
     }
 
     /// The same to an endpoint, which is what the request's URI must name; its `host` may differ.
@@ -103,20 +119,21 @@ impl Pool {
         mut request: Request<PiecesBody>,
     ) -> Result<Sending, SendError> {
         if !self.addresses.allow_endpoint(endpoint.address().ip()) {
-            return Err(SendError::Connect(FORBIDDEN));
+            return Err(SendError::Connect(FORBIDDEN.into()));
         }
         let connection = capture_connection(&mut request);
-        let connections = endpoint.connections(new_connections);
-        Ok(self.sending(connections.request(request), connection))
+        let lanes = endpoint.connections(|| builder().build(Connector::to_endpoints()));
+        Ok(Sending::new(lanes.request(request), connection, true))
     }
 
-    fn sending(&self, answer: ResponseFuture, connection: CaptureConnection) -> Sending {
-        Sending {
-            answer,
-            early: None,
-            connection,
-            has_roots: self.has_roots,
-        }
+    fn lanes_of(&self, way: &Way) -> Lanes {
+        let own = way.tls.as_ref();
+        let roots = own.and_then(|tls| tls.roots.clone()).map(Arc::new);
+        let tls = tls(roots.unwrap_or_else(|| self.roots.clone()), own);
+        let server_name = own.and_then(|tls| tls.server_name.clone());
+        let proxy = way.proxy.clone();
+        let dialer = self.dialer.clone();
+        lanes(Connector::to_providers(dialer, tls, server_name, proxy))
     }
 }
 
@@ -131,6 +148,15 @@ pub struct Sending {
 }
 
 impl Sending {
+    fn new(answer: ResponseFuture, connection: CaptureConnection, has_roots: bool) -> Self {
+        Self {
+            answer,
+            early: None,
+            connection,
+            has_roots,
+        }
+    }
+
     /// Waits for a connection, new or idle; `bound` of `None`: as long as it takes. Cancel-safe.
     pub async fn connected(&mut self, bound: Option<Duration>) -> Result<(), SendError> {
         let connected = pin!(self.connection.wait_for_connection_metadata());
@@ -176,50 +202,21 @@ fn explain(error: &legacy::Error, has_roots: bool) -> SendError {
             false => SendError::Broken,
         };
     }
-    let is_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
-    if causes(error).any(|cause| cause.is::<Forbidden>()) {
-        return SendError::Connect(FORBIDDEN);
-    }
-    SendError::Connect(match io_kind(error) {
-        _ if is_tls && !has_roots => {
-            "this machine has no root certificates; install ca-certificates"
-        }
-        _ if is_tls => "its TLS certificate or handshake was not accepted",
-        Some(std::io::ErrorKind::ConnectionRefused) => "connection refused",
-        Some(std::io::ErrorKind::ConnectionReset) => "connection reset",
-        Some(std::io::ErrorKind::TimedOut) => "the network timed out",
-        _ if causes(error).any(is_dns) => "its host name does not resolve",
-        _ => "its address cannot be reached",
+    let fault = causes(error).find_map(|cause| cause.downcast_ref::<ConnectError>());
+    SendError::Connect(match fault {
+        Some(fault) => connect::words(fault, has_roots),
+        // Of HTTP/2: what came after the handshake was none.
+        None => "what answers at its address speaks no HTTP".into(),
     })
 }
 
-fn client(roots: RootCertStore, addresses: Addresses) -> Client<Connector, PiecesBody> {
-    let mut http = HttpConnector::new_with_resolver(Resolver::new(addresses.clone()));
-    http.enforce_http(false);
-    set_up(&mut http);
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls(roots))
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(Guarded::new(http, addresses));
+fn lanes(connector: Connector) -> Lanes {
     builder()
         .http2_keep_alive_interval(KEEP_ALIVE.0)
         .http2_keep_alive_timeout(KEEP_ALIVE.1)
         .http2_initial_stream_window_size(WINDOW.0)
         .http2_initial_connection_window_size(WINDOW.1)
-        .build(Merging::new(connector))
-}
-
-/// Connections to one endpoint: HTTP/1.1 in the clear.
-fn new_connections() -> Connections {
-    let mut http = HttpConnector::new();
-    set_up(&mut http);
-    builder().build(Merging::new(Remembering::new(http)))
-}
-
-fn set_up<R>(http: &mut HttpConnector<R>) {
-    http.set_nodelay(true);
-    http.set_keepalive(Some(Duration::from_secs(60)));
+        .build(connector)
 }
 
 fn builder() -> legacy::Builder {
@@ -232,13 +229,18 @@ fn builder() -> legacy::Builder {
     builder
 }
 
-fn tls(roots: RootCertStore) -> ClientConfig {
+fn tls(roots: Arc<RootCertStore>, own: Option<&Tls>) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring has ciphers for every version that rustls has")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
+        .with_root_certificates(roots);
+    let mut config = match own.and_then(|tls| tls.identity.clone()) {
+        Some(identity) => builder.with_client_cert_resolver(identity),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(Vec::from).into();
+    config
 }
 
 fn native_roots() -> RootCertStore {
@@ -249,17 +251,6 @@ fn native_roots() -> RootCertStore {
         warn!("no root certificates found; providers over https cannot be reached");
     }
     roots
-}
-
-fn io_kind(error: &legacy::Error) -> Option<std::io::ErrorKind> {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .map(std::io::Error::kind)
-        .last()
-}
-
-fn is_dns(cause: &(dyn Error + 'static)) -> bool {
-    cause.to_string().starts_with("dns error")
 }
 
 /// Walks down the reasons of an error, looking into wrapped I/O errors as well.

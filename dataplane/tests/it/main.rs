@@ -35,3 +35,5 @@ mod store_load;
 mod store_run;
 mod store_snapshots;
 mod store_trust;
+mod upstream_proxy;
+mod upstream_tls;

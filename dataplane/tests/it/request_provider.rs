@@ -53,6 +53,8 @@ pub(super) struct Received {
     pub(super) method: String,
     pub(super) version: Version,
     pub(super) path: String,
+    /// The host and port that were asked for.
+    pub(super) authority: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
@@ -121,8 +123,13 @@ impl FakeProvider {
             .with_single_cert(vec![certificate.clone()], key)
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        (Self::start_tls_as(script, config).await, certificate)
+    }
+
+    /// Starts one over TLS of this kind.
+    pub(super) async fn start_tls_as(script: Script, config: ServerConfig) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        (Self::start_with(script, Some(acceptor)).await, certificate)
+        Self::start_with(script, Some(acceptor)).await
     }
 
     async fn start_with(script: Script, tls: Option<TlsAcceptor>) -> Self {
@@ -164,6 +171,11 @@ impl FakeProvider {
     /// How many connections were opened to it.
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Whether a caller has left before its answer's end.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.available_permits() > 0
     }
 
     /// Waits until a caller has left before its answer's end.
@@ -217,7 +229,10 @@ impl Role {
             is_done: false,
         };
         let body = body.collect().await.map(|body| body.to_bytes());
+        let host = || parts.headers.get("host")?.to_str().ok().map(str::to_owned);
+        let authority = parts.uri.authority().map(ToString::to_string);
         let _ = self.record.send(Received {
+            authority: authority.or_else(host).unwrap_or_default(),
             method: parts.method.to_string(),
             version: parts.version,
             path: parts.uri.path().to_owned(),

@@ -51,7 +51,7 @@ pub(super) async fn send(
     }
     let is_streaming = letter.is_streaming;
     let request = Request::from_parts(letter.head, PiecesBody::new(letter.body));
-    let sending = pool.start(request);
+    let sending = pool.start(upstream.way.as_deref(), request);
     let answer = exchange(sending, bound, is_streaming, clocks, account).await?;
     let response = answer.map_err(|fault| unreachable(&fault))?;
     Ok(response.map(AnswerBody::Http))

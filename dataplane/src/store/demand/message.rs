@@ -11,16 +11,24 @@ use turnpike_snapshot::proto::{
 };
 use turnpike_snapshot::provider::ProviderKind;
 use turnpike_snapshot::{
-    ENDPOINTS, FAILOVER, GRANTS, HALT, Name, PROTOCOL_VERSION, SUSPENSION, TEMPLATES, TLS, Version,
-    convert,
+    EGRESS_PROXY, ENDPOINTS, FAILOVER, GRANTS, HALT, Name, PROTOCOL_VERSION, PROVIDER_TLS,
+    SUSPENSION, TEMPLATES, TLS, Version, convert,
 };
 
 use crate::store::apply::{Change, ChangeKind, Refusal};
 use crate::store::book::{Outgoing, Restated};
 
 /// What this data plane obeys besides what it speaks to providers.
-const FEATURES: [&str; 7] = [
-    TEMPLATES, GRANTS, SUSPENSION, HALT, ENDPOINTS, TLS, FAILOVER,
+const FEATURES: [&str; 9] = [
+    TEMPLATES,
+    GRANTS,
+    SUSPENSION,
+    HALT,
+    ENDPOINTS,
+    TLS,
+    FAILOVER,
+    PROVIDER_TLS,
+    EGRESS_PROXY,
 ];
 
 /// Names in one message: at about 100 bytes each, a quarter of the 4 MiB that

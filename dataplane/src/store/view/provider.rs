@@ -14,7 +14,7 @@ use turnpike_snapshot::provider::{
 use super::{CompileError, EndpointsSlot};
 use crate::store::glob::Pattern;
 use crate::store::tables::Tables;
-use crate::upstream::Endpoint;
+use crate::upstream::{Endpoint, Way};
 
 /// A provider, usable or not.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ pub struct UpstreamView {
     pub base_url: Option<BaseUrl>,
     /// Who serves it there, where that is a Service of the cluster.
     pub service: Option<ServiceView>,
+    /// How connections to it are made; `None`: as to everybody.
+    pub way: Option<Arc<Way>>,
     /// Used in turn; empty: requests carry no key.
     pub keys: Vec<KeyView>,
     /// Empty: every model name is passed on as it is.
@@ -180,6 +182,9 @@ impl UpstreamView {
         Ok(Self {
             service: service.transpose()?,
             base_url,
+            way: tables
+                .ways
+                .find(upstream.tls.as_deref(), upstream.egress_proxy.as_deref())?,
             keys: upstream
                 .keys
                 .iter()

@@ -1,0 +1,203 @@
+//! A connection to a provider, step by step: TCP, through a proxy or not, then TLS if the URL says
+//! so.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::Uri;
+use http::uri::Scheme;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use super::dial::{self, DialError, Dialer};
+use super::kept::{Kept, Stream};
+use super::proxy::{Proxy, ProxyError};
+
+/// Connects to the hosts of URIs.
+#[derive(Clone)]
+pub(super) struct Connector(Arc<Connect>);
+
+enum Connect {
+    /// To providers, by whatever way they want.
+    Provider {
+        dialer: Dialer,
+        proxy: Option<Proxy>,
+        tls: TlsConnector,
+        /// `None`: the host's.
+        server_name: Option<ServerName<'static>>,
+    },
+    /// To addresses that were looked at before, in the clear.
+    Endpoint,
+}
+
+/// There is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("no host and port to connect to")]
+    NoHost,
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("the egress proxy cannot be reached: {0}")]
+    DialProxy(DialError),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+}
+
+impl Connector {
+    pub(super) fn to_providers(
+        dialer: Dialer,
+        tls: ClientConfig,
+        server_name: Option<ServerName<'static>>,
+        proxy: Option<Proxy>,
+    ) -> Self {
+        Self(Arc::new(Connect::Provider {
+            dialer,
+            proxy,
+            tls: Arc::new(tls).into(),
+            server_name,
+        }))
+    }
+
+    pub(super) fn to_endpoints() -> Self {
+        Self(Arc::new(Connect::Endpoint))
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Kept>;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<TokioIo<Kept>, ConnectError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connect = self.0.clone();
+        async move {
+            let stream = connect.connect(&uri).await?;
+            Ok(TokioIo::new(Kept::new(stream)))
+        }
+        .boxed()
+    }
+}
+
+impl Connect {
+    async fn connect(&self, uri: &Uri) -> Result<Stream, ConnectError> {
+        let is_https = uri.scheme() == Some(&Scheme::HTTPS);
+        let host = uri.host().ok_or(ConnectError::NoHost)?;
+        let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+        let (dialer, proxy, tls, server_name) = match self {
+            Connect::Provider {
+                dialer,
+                proxy,
+                tls,
+                server_name,
+            } => (dialer, proxy, tls, server_name),
+            Connect::Endpoint => return to_endpoint(host, port).await.map(Stream::Plain),
+        };
+        let stream = match proxy {
+            Some(proxy) => through(dialer, proxy, host, port).await?,
+            None => dialer.dial(host, port).await?,
+        };
+        if !is_https {
+            return Ok(Stream::Plain(stream));
+        }
+        let name = match server_name {
+            Some(name) => name.clone(),
+            None => own_name(host)?,
+        };
+        let stream = tls.connect(name, stream).await;
+        Ok(Stream::Tls(Box::new(stream.map_err(ConnectError::Tls)?)))
+    }
+}
+
+/// Connects through a proxy, which finds the address of the host. One that is an address itself is
+/// looked at all the same.
+async fn through(
+    dialer: &Dialer,
+    proxy: &Proxy,
+    host: &str,
+    port: u16,
+) -> Result<TcpStream, ConnectError> {
+    dialer.check_literal(host)?;
+    let dialed = dialer.dial(&proxy.host, proxy.port).await;
+    let mut stream = dialed.map_err(ConnectError::DialProxy)?;
+    let target = format!("{host}:{port}");
+    proxy.connect(&mut stream, &target).await?;
+    Ok(stream)
+}
+
+async fn to_endpoint(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let address = dial::literal(host).ok_or(ConnectError::NoHost)?;
+    let connected = dial::connect((address, port).into()).await;
+    connected.map_err(|fault| DialError::from(fault).into())
+}
+
+fn own_name(host: &str) -> Result<ServerName<'static>, ConnectError> {
+    let name = match dial::literal(host) {
+        Some(address) => Ok(ServerName::from(address)),
+        None => ServerName::try_from(host.to_owned()),
+    };
+    name.map_err(|_| ConnectError::NoHost)
+}
+
+pub(super) const FORBIDDEN: &str =
+    "its address is private or reserved; who runs the gateway may open it by --allow-provider-cidr";
+const PROXY_FORBIDDEN: &str = "the egress proxy's address is private or reserved; who runs the gateway may open it by \
+                               --allow-provider-cidr";
+
+/// What a caller is told; never an address.
+pub(super) fn words(fault: &ConnectError, has_roots: bool) -> Cow<'static, str> {
+    match fault {
+        ConnectError::NoHost => "its URL names no host that can be connected to".into(),
+        ConnectError::Dial(fault) => dial_words(fault).into(),
+        ConnectError::DialProxy(DialError::Forbidden) => PROXY_FORBIDDEN.into(),
+        ConnectError::DialProxy(DialError::Name(_)) => {
+            "the egress proxy's host name does not resolve".into()
+        }
+        ConnectError::DialProxy(DialError::Network(fault)) => format!(
+            "the egress proxy cannot be reached: {}",
+            network_words(fault)
+        )
+        .into(),
+        ConnectError::Proxy(fault) => fault.to_string().into(),
+        ConnectError::Tls(fault) if !is_tls(fault) => network_words(fault).into(),
+        ConnectError::Tls(_) if !has_roots => {
+            "this machine has no root certificates; install ca-certificates".into()
+        }
+        ConnectError::Tls(_) => "its TLS certificate or handshake was not accepted".into(),
+    }
+}
+
+fn dial_words(fault: &DialError) -> &'static str {
+    match fault {
+        DialError::Forbidden => FORBIDDEN,
+        DialError::Name(fault) => fault.words(),
+        DialError::Network(fault) => network_words(fault),
+    }
+}
+
+fn network_words(fault: &io::Error) -> &'static str {
+    match fault.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        io::ErrorKind::ConnectionReset => "connection reset",
+        io::ErrorKind::TimedOut => "the network timed out",
+        _ => "its address cannot be reached",
+    }
+}
+
+fn is_tls(fault: &io::Error) -> bool {
+    let inner = fault.get_ref();
+    inner.is_some_and(|inner| inner.is::<rustls::Error>())
+}
