@@ -28,6 +28,7 @@ mod pods_upgrade;
 mod provider_addresses;
 mod provider_service;
 mod provider_state;
+mod provider_tls;
 mod quota_parallel;
 mod quota_redis;
 mod replicas_lease;
