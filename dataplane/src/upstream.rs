@@ -1,6 +1,7 @@
 //! The way to providers: connections over HTTP, or the model that lives in this process.
 //!
-//! `pool` keeps connections, by such a `way` as a provider wants. Each is made by `connect`: to one of the addresses that
+//! `pool` sends requests by such a `way` as a provider wants, over the `lanes` of each origin, by what is known of the
+//! `peer` there. Each connection is made by `connect`: to one of the addresses that
 //! `dns` knows of a name, as fast as `dial` can, if it is among the `addresses` that providers may have; through a `proxy`
 //! or not; `kept` is what it remembers, and `chunks` hands on together what came together. `endpoint` is a server behind
 //! a Service; `echo` answers without any; `balance` and `keys` say which provider or endpoint and which key is next.
@@ -20,10 +21,12 @@ mod connect;
 mod dial;
 mod dns;
 mod kept;
+mod lanes;
+mod peer;
 mod proxy;
 
 pub use addresses::Addresses;
-pub use body::{AnswerBody, AnswerError, PiecesBody};
+pub use body::{AnswerBody, AnswerError, Arrived, PiecesBody};
 pub use dns::Names;
 pub use endpoint::{Endpoint, Load};
 pub use pool::{Pool, SendError};

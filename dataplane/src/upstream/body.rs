@@ -11,8 +11,10 @@ use smallvec::SmallVec;
 
 use super::echo::EchoBody;
 use super::endpoint::Load;
+use super::lanes::Seat;
 
 /// A body in pieces whose length is known; never copied together.
+#[derive(Clone)]
 pub struct PiecesBody {
     pieces: smallvec::IntoIter<[Bytes; 8]>,
     left: u64,
@@ -54,11 +56,23 @@ impl Body for PiecesBody {
 /// The body of an answer, from wherever it comes.
 pub enum AnswerBody {
     /// Of a server. Dropping it half-way closes the connection (HTTP/1.1) or resets the stream (HTTP/2).
-    Http(Incoming),
+    Http(Arrived),
     /// The same, of a server behind a Service, where it is under way until it is dropped.
-    Endpoint(Incoming, Load),
+    Endpoint(Arrived, Load),
     /// Of the model in this process.
     Echo(EchoBody),
+}
+
+/// What a server answers, with its place on a connection.
+pub struct Arrived {
+    body: Incoming,
+    _seat: Seat,
+}
+
+impl Arrived {
+    pub(super) fn new(body: Incoming, seat: Seat) -> Self {
+        Self { body, _seat: seat }
+    }
 }
 
 /// The answer broke off.
@@ -70,7 +84,7 @@ impl AnswerBody {
     /// Waits for the next bytes; `None`: the provider has ended its answer. Trailers are skipped.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
         let body = match self {
-            AnswerBody::Http(body) | AnswerBody::Endpoint(body, _) => body,
+            AnswerBody::Http(arrived) | AnswerBody::Endpoint(arrived, _) => &mut arrived.body,
             AnswerBody::Echo(body) => return body.poll_chunk(cx),
         };
         loop {

@@ -19,13 +19,18 @@ use tower_service::Service;
 
 use super::dial::{self, DialError, Dialer};
 use super::kept::{Kept, Stream};
+use super::peer::{Peer, Spoken};
 use super::proxy::{Proxy, ProxyError};
 
-/// Connects to the hosts of URIs.
+/// Connects to the hosts of URIs, and has the connections tell of their other end.
 #[derive(Clone)]
-pub(super) struct Connector(Arc<Connect>);
+pub(super) struct Connector {
+    connect: Arc<Connect>,
+    peer: Arc<Peer>,
+}
 
-enum Connect {
+/// How to connect.
+pub(super) enum Connect {
     /// To providers, by whatever way they want.
     Provider {
         dialer: Dialer,
@@ -54,22 +59,8 @@ pub(super) enum ConnectError {
 }
 
 impl Connector {
-    pub(super) fn to_providers(
-        dialer: Dialer,
-        tls: ClientConfig,
-        server_name: Option<ServerName<'static>>,
-        proxy: Option<Proxy>,
-    ) -> Self {
-        Self(Arc::new(Connect::Provider {
-            dialer,
-            proxy,
-            tls: Arc::new(tls).into(),
-            server_name,
-        }))
-    }
-
-    pub(super) fn to_endpoints() -> Self {
-        Self(Arc::new(Connect::Endpoint))
+    pub(super) fn new(connect: Arc<Connect>, peer: Arc<Peer>) -> Self {
+        Self { connect, peer }
     }
 }
 
@@ -83,16 +74,38 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connect = self.0.clone();
+        let (connect, peer) = (self.connect.clone(), self.peer.clone());
         async move {
             let stream = connect.connect(&uri).await?;
-            Ok(TokioIo::new(Kept::new(stream)))
+            Ok(TokioIo::new(Kept::new(stream, peer)))
         }
         .boxed()
     }
 }
 
 impl Connect {
+    pub(super) fn to_providers(
+        dialer: Dialer,
+        tls: ClientConfig,
+        server_name: Option<ServerName<'static>>,
+        proxy: Option<Proxy>,
+    ) -> Self {
+        Connect::Provider {
+            dialer,
+            proxy,
+            tls: Arc::new(tls).into(),
+            server_name,
+        }
+    }
+
+    /// What is spoken wherever this leads; `None`: each connection says it.
+    pub(super) fn spoken(&self) -> Option<Spoken> {
+        match self {
+            Connect::Provider { .. } => None,
+            Connect::Endpoint => Some(Spoken::Http1),
+        }
+    }
+
     async fn connect(&self, uri: &Uri) -> Result<Stream, ConnectError> {
         let is_https = uri.scheme() == Some(&Scheme::HTTPS);
         let host = uri.host().ok_or(ConnectError::NoHost)?;
@@ -152,6 +165,7 @@ fn own_name(host: &str) -> Result<ServerName<'static>, ConnectError> {
     name.map_err(|_| ConnectError::NoHost)
 }
 
+pub(super) const NO_HOST: &str = "its URL names no host that can be connected to";
 pub(super) const FORBIDDEN: &str =
     "its address is private or reserved; who runs the gateway may open it by --allow-provider-cidr";
 const PROXY_FORBIDDEN: &str = "the egress proxy's address is private or reserved; who runs the gateway may open it by \
@@ -160,7 +174,7 @@ const PROXY_FORBIDDEN: &str = "the egress proxy's address is private or reserved
 /// What a caller is told; never an address.
 pub(super) fn words(fault: &ConnectError, has_roots: bool) -> Cow<'static, str> {
     match fault {
-        ConnectError::NoHost => "its URL names no host that can be connected to".into(),
+        ConnectError::NoHost => NO_HOST.into(),
         ConnectError::Dial(fault) => dial_words(fault).into(),
         ConnectError::DialProxy(DialError::Forbidden) => PROXY_FORBIDDEN.into(),
         ConnectError::DialProxy(DialError::Name(_)) => {

@@ -269,6 +269,8 @@ impl Dns {
         let runtime = TokioRuntimeProvider::default();
         let mut builder = TokioResolver::builder_with_config(config, runtime);
         set_up(builder.options_mut());
+        // It is near: who has not answered by then is not there.
+        builder.options_mut().timeout = Duration::from_secs(1);
         let resolver = builder.build();
         Self(resolver.expect("one server without TLS is all that there is to set up"))
     }
@@ -283,8 +285,15 @@ impl Source for Dns {
     fn ask(&self, host: &str) -> BoxFuture<'static, Result<Answer, NameError>> {
         let (resolver, host) = (self.0.clone(), host.to_owned());
         async move {
-            let found = resolver.lookup_ip(host).await;
-            let found = found.map_err(|fault| NameError::from(&fault))?;
+            let found = resolver.lookup_ip(host.as_str()).await;
+            let mut found = found.map_err(|fault| NameError::from(&fault));
+            // What was said last may be of the name within a search domain. Whether the name itself
+            // is gone, or nobody knows, is another question.
+            if matches!(found, Err(NameError::NoSuchName)) && host.contains('.') {
+                let whole = resolver.lookup_ip(format!("{host}.")).await;
+                found = whole.map_err(|fault| NameError::from(&fault));
+            }
+            let found = found?;
             let addresses: Vec<_> = found.iter().collect();
             match addresses.is_empty() {
                 true => Err(NameError::NoSuchName),

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::balance;
-use super::pool::Lanes;
+use super::lanes::Origin;
 
 /// How long an endpoint rests: within it a Kubernetes that works has told that the pod is gone.
 const REST: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub struct Endpoint {
     /// Milliseconds after `born`.
     rests_until: AtomicU64,
     /// `None`: none was needed yet, or it has left the Service.
-    connections: Mutex<Option<Lanes>>,
+    connections: Mutex<Option<Arc<Origin>>>,
 }
 
 /// A request under way at an endpoint, until dropped.
@@ -84,7 +84,7 @@ impl Endpoint {
     }
 
     /// Gives its connections, which are made by the first who needs them.
-    pub(super) fn connections(&self, make: impl FnOnce() -> Lanes) -> Lanes {
+    pub(super) fn connections(&self, make: impl FnOnce() -> Arc<Origin>) -> Arc<Origin> {
         self.connections.lock().get_or_insert_with(make).clone()
     }
 

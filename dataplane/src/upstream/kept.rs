@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::chunks::ChunkMerger;
+use super::peer::{Peer, SettingsReader, Spoken};
 
 /// What is remembered of a connection; travels with its answers and its errors.
 #[derive(Clone, Default)]
@@ -56,6 +57,8 @@ pub(super) struct Kept {
     stream: Stream,
     merger: ChunkMerger,
     past: Past,
+    /// Of HTTP/2: who hears of its settings.
+    settings: Option<Box<(SettingsReader, Arc<Peer>)>>,
 }
 
 /// What bytes go over.
@@ -65,8 +68,12 @@ pub(super) enum Stream {
 }
 
 impl Kept {
-    pub(super) fn new(stream: Stream) -> Self {
-        let merger = match stream.is_h2() {
+    pub(super) fn new(stream: Stream, peer: Arc<Peer>) -> Self {
+        let is_h2 = stream.is_h2();
+        if !is_h2 {
+            peer.note(Spoken::Http1);
+        }
+        let merger = match is_h2 {
             true => ChunkMerger::opaque(),
             false => ChunkMerger::new(),
         };
@@ -74,6 +81,16 @@ impl Kept {
             stream,
             merger,
             past: Past::default(),
+            settings: is_h2.then(|| Box::new((SettingsReader::default(), peer))),
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        self.past.0.is_heard.store(true, Ordering::Relaxed);
+        if let Some((reader, peer)) = self.settings.as_deref_mut()
+            && let Some(streams) = reader.feed(bytes)
+        {
+            peer.note(Spoken::Http2(streams));
         }
     }
 }
@@ -107,7 +124,7 @@ impl AsyncRead for Kept {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.past.0.is_heard.store(true, Ordering::Relaxed);
+            self.hear(&buffer.filled()[before..]);
             let length = self.merger.merge(&mut buffer.filled_mut()[before..]);
             buffer.set_filled(before + length);
         }

@@ -2,8 +2,8 @@
 //!
 //! One pool for all providers that want nothing of their own, so that tenants who use the same
 //! vendor share connections; one for each way that others want; and one for each endpoint of a
-//! Service, so that it goes with it. Nothing of a request lives on in a connection. Redirects are never followed.
-//! Errors name what failed and never an address.
+//! Service, so that it goes with it. Nothing of a request lives on in a connection. Redirects are
+//! never followed. Errors name what failed and never an address.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -14,36 +14,27 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use hyper_util::client::legacy::{self, Client, ResponseFuture};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::client::legacy::{self, ResponseFuture};
 use rustls::{ClientConfig, RootCertStore};
 use tracing::warn;
 
 use super::addresses::Addresses;
-use super::body::PiecesBody;
-use super::connect::{self, ConnectError, Connector, FORBIDDEN};
+use super::body::{Arrived, PiecesBody};
+use super::connect::{self, Connect, ConnectError, FORBIDDEN, NO_HOST};
 use super::dial::Dialer;
 use super::dns::Names;
 use super::endpoint::Endpoint;
 use super::kept::Past;
+use super::lanes::{Lanes, Origin, Seat};
 use super::way::{Tls, Way};
 
-/// How long a connection may idle: under the 60 s after which common load balancers drop it unasked.
-const IDLE_CONNECTION: Duration = Duration::from_secs(50);
-/// Idle connections kept for one address: what a busy one needs again within the idle time.
-const IDLE_PER_ADDRESS: usize = 1024;
-/// A connection whose peer went away without a word is noticed after interval + timeout.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
-/// Bytes that a provider may send ahead of a slow caller: on one stream, and on all of a connection.
-const WINDOW: (u32, u32) = (256 << 10, 16 << 20);
-
-/// Connections made one way; dropped, the idle ones are closed.
-pub(super) type Lanes = Client<Connector, PiecesBody>;
+/// How often a request is sent again that the provider has not looked at.
+const RESENDS: usize = 2;
 
 /// Sends requests to providers. Cheap to clone; clones share.
 #[derive(Clone)]
 pub struct Pool {
-    lanes: Lanes,
+    lanes: Arc<Lanes>,
     dialer: Dialer,
     addresses: Addresses,
     /// Of this machine.
@@ -66,6 +57,10 @@ pub enum SendError {
     /// while it idled.
     #[error("the provider closed the connection without an answer")]
     Stale,
+    /// The provider says that it has not looked at the request: it takes no more streams, or is about
+    /// to close.
+    #[error("the provider took no more requests on its connection")]
+    Refused,
 }
 
 impl SendError {
@@ -91,9 +86,9 @@ impl Pool {
         let roots = Arc::new(roots);
         let dialer = Dialer::new(names, addresses.clone());
         let tls = tls(roots.clone(), None);
-        let connector = Connector::to_providers(dialer.clone(), tls, None, None);
+        let connect = Connect::to_providers(dialer.clone(), tls, None, None);
         Self {
-            lanes: lanes(connector),
+            lanes: Arc::new(Lanes::new(connect)),
             dialer,
             addresses,
             roots,
@@ -102,12 +97,11 @@ impl Pool {
 
     /// Starts to send a request by a way, `None`: that of all who want none of their own; it goes
     /// on as the result is awaited.
-    pub fn start(&self, way: Option<&Way>, mut request: Request<PiecesBody>) -> Sending {
-        let connection = capture_connection(&mut request);
-        let lanes = way.map_or(&self.lanes, |way| way.lanes(|| self.lanes_of(way)));
+    pub fn start(&self, way: Option<&Way>, request: Request<PiecesBody>) -> Sending {
+        let lanes = way.map_or(&*self.lanes, |way| way.lanes(|| self.lanes_of(way)));
         let has_own_roots = way.is_some_and(|way| way.has_roots());
         let has_roots = has_own_roots || !self.roots.is_empty();
-        Sending::new(lanes.request(request), connection, has_roots)
+        Sending::new(lanes.origin(request.uri()), request, has_roots)
     }
 
     /// The same to an endpoint, which is what the request's URI must name; its `host` may differ.
@@ -116,14 +110,14 @@ impl Pool {
     pub fn start_at(
         &self,
         endpoint: &Endpoint,
-        mut request: Request<PiecesBody>,
+        request: Request<PiecesBody>,
     ) -> Result<Sending, SendError> {
         if !self.addresses.allow_endpoint(endpoint.address().ip()) {
             return Err(SendError::Connect(FORBIDDEN.into()));
         }
-        let connection = capture_connection(&mut request);
-        let lanes = endpoint.connections(|| builder().build(Connector::to_endpoints()));
-        Ok(Sending::new(lanes.request(request), connection, true))
+        let make = || Arc::new(Origin::new(Arc::new(Connect::Endpoint)));
+        let origin = endpoint.connections(make);
+        Ok(Sending::new(Some(origin), request, true))
     }
 
     fn lanes_of(&self, way: &Way) -> Lanes {
@@ -133,55 +127,130 @@ impl Pool {
         let server_name = own.and_then(|tls| tls.server_name.clone());
         let proxy = way.proxy.clone();
         let dialer = self.dialer.clone();
-        lanes(Connector::to_providers(dialer, tls, server_name, proxy))
+        Lanes::new(Connect::to_providers(dialer, tls, server_name, proxy))
     }
 }
 
 /// A request on its way. Dropped, it is withdrawn: its connection is closed (HTTP/1.1) or its stream
 /// reset (HTTP/2).
 pub struct Sending {
+    /// `None`: the URI has none.
+    origin: Option<Arc<Origin>>,
+    /// What is still to be sent; kept for another time while it may be refused.
+    request: Option<Request<PiecesBody>>,
+    sent: Option<Sent>,
+    has_roots: bool,
+}
+
+/// A request that has its place.
+struct Sent {
     answer: ResponseFuture,
     /// An answer that came before anybody knew of the connection.
     early: Option<Result<Response<Incoming>, legacy::Error>>,
     connection: CaptureConnection,
-    has_roots: bool,
+    seat: Seat,
 }
 
 impl Sending {
-    fn new(answer: ResponseFuture, connection: CaptureConnection, has_roots: bool) -> Self {
+    fn new(origin: Option<Arc<Origin>>, request: Request<PiecesBody>, has_roots: bool) -> Self {
         Self {
-            answer,
-            early: None,
-            connection,
+            origin,
+            request: Some(request),
+            sent: None,
             has_roots,
         }
     }
 
     /// Waits for a connection, new or idle; `bound` of `None`: as long as it takes. Cancel-safe.
     pub async fn connected(&mut self, bound: Option<Duration>) -> Result<(), SendError> {
-        let connected = pin!(self.connection.wait_for_connection_metadata());
         let late = pin!(sleep_for(bound));
         tokio::select! {
             biased;
-            answer = &mut self.answer => match answer {
-                Ok(answer) => self.early = Some(Ok(answer)),
-                Err(error) => return Err(explain(&error, self.has_roots)),
-            },
+            connected = self.connect() => connected,
+            after = late => Err(SendError::ConnectTimeout(after)),
+        }
+    }
+
+    /// Waits for the head of the answer. Cancel-safe.
+    pub async fn answer(&mut self) -> Result<Response<Arrived>, SendError> {
+        let mut resends = 0;
+        loop {
+            match self.hear().await {
+                Err(SendError::Refused) if self.request.is_some() && resends < RESENDS => {
+                    resends += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), SendError> {
+        let has_roots = self.has_roots;
+        let sent = self.sent().await?;
+        if sent.early.is_some() {
+            return Ok(());
+        }
+        let connected = pin!(sent.connection.wait_for_connection_metadata());
+        tokio::select! {
+            biased;
+            answer = &mut sent.answer => {
+                let fault = answer.as_ref().err().map(|error| explain(error, has_roots));
+                match fault {
+                    // There was a connection, and there may be another.
+                    None | Some(SendError::Refused) => sent.early = Some(answer),
+                    Some(fault) => return Err(fault),
+                }
+            }
             _ = connected => {}
-            after = late => return Err(SendError::ConnectTimeout(after)),
         }
         Ok(())
     }
 
-    /// Waits for the head of the answer. Cancel-safe.
-    pub async fn answer(&mut self) -> Result<Response<Incoming>, SendError> {
-        let answer = match self.early.take() {
+    async fn hear(&mut self) -> Result<Response<Arrived>, SendError> {
+        let has_roots = self.has_roots;
+        let sent = self.sent().await?;
+        let answer = match sent.early.take() {
             Some(answer) => answer,
-            None => (&mut self.answer).await,
+            None => (&mut sent.answer).await,
         };
-        answer
-            .inspect(|answer| Past::note_answer(answer.extensions()))
-            .map_err(|error| explain(&error, self.has_roots))
+        let Some(Sent { seat, .. }) = self.sent.take() else {
+            return Err(SendError::Broken);
+        };
+        match answer {
+            Ok(answer) => {
+                Past::note_answer(answer.extensions());
+                self.request = None;
+                Ok(answer.map(|body| Arrived::new(body, seat)))
+            }
+            Err(error) => {
+                let fault = explain(&error, has_roots);
+                if fault == SendError::Refused {
+                    seat.refused();
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Waits for a place, and sends from there.
+    async fn sent(&mut self) -> Result<&mut Sent, SendError> {
+        if self.sent.is_none() {
+            let origin = self.origin.as_ref();
+            let origin = origin.ok_or(SendError::Connect(NO_HOST.into()))?;
+            let seat = origin.seat().await;
+            let mut request = self.request.take().ok_or(SendError::Broken)?;
+            if !seat.is_http1() {
+                self.request = Some(request.clone());
+            }
+            let connection = capture_connection(&mut request);
+            self.sent = Some(Sent {
+                answer: seat.client().request(request),
+                early: None,
+                connection,
+                seat,
+            });
+        }
+        self.sent.as_mut().ok_or(SendError::Broken)
     }
 }
 
@@ -196,6 +265,9 @@ async fn sleep_for(bound: Option<Duration>) -> Duration {
 }
 
 fn explain(error: &legacy::Error, has_roots: bool) -> SendError {
+    if causes(error).any(is_refusal) {
+        return SendError::Refused;
+    }
     if !error.is_connect() {
         return match Past::was_stale(error) {
             true => SendError::Stale,
@@ -210,23 +282,15 @@ fn explain(error: &legacy::Error, has_roots: bool) -> SendError {
     })
 }
 
-fn lanes(connector: Connector) -> Lanes {
-    builder()
-        .http2_keep_alive_interval(KEEP_ALIVE.0)
-        .http2_keep_alive_timeout(KEEP_ALIVE.1)
-        .http2_initial_stream_window_size(WINDOW.0)
-        .http2_initial_connection_window_size(WINDOW.1)
-        .build(connector)
-}
-
-fn builder() -> legacy::Builder {
-    let mut builder = Client::builder(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_CONNECTION)
-        .pool_max_idle_per_host(IDLE_PER_ADDRESS);
-    builder
+/// Whether the provider says that it has not looked at the request.
+///
+/// Source: RFC 9113, section 8.7 "Request Reliability".
+fn is_refusal(cause: &(dyn Error + 'static)) -> bool {
+    let Some(error) = cause.downcast_ref::<h2::Error>() else {
+        return false;
+    };
+    let is_reset = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (is_reset || error.is_go_away())
 }
 
 fn tls(roots: Arc<RootCertStore>, own: Option<&Tls>) -> ClientConfig {

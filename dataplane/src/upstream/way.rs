@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use turnpike_snapshot::provider::{EgressProxy, Identity, UpstreamTls};
 
-use super::pool::Lanes;
+use super::lanes::Lanes;
 use super::proxy::Proxy;
 
 /// A way to connect.

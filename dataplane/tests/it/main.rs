@@ -35,5 +35,6 @@ mod store_load;
 mod store_run;
 mod store_snapshots;
 mod store_trust;
+mod upstream_http2;
 mod upstream_proxy;
 mod upstream_tls;

@@ -12,7 +12,6 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
@@ -23,7 +22,7 @@ use crate::request::settle::{Account, Spent};
 use crate::store::view::{ServiceView, UpstreamView};
 use crate::upstream::endpoint::{Endpoint, Load, pick};
 use crate::upstream::pool::Sending;
-use crate::upstream::{AnswerBody, PiecesBody, Pool, SendError};
+use crate::upstream::{AnswerBody, Arrived, PiecesBody, Pool, SendError};
 
 /// Endpoints that one request asks at most.
 const TRIES: usize = 3;
@@ -160,7 +159,7 @@ async fn exchange(
     is_streaming: bool,
     clocks: &mut Clocks,
     account: &mut Account,
-) -> Result<std::result::Result<Response<Incoming>, SendError>> {
+) -> Result<std::result::Result<Response<Arrived>, SendError>> {
     if let Err(fault) = clocks.within(sending.connected(bound)).await? {
         return Ok(Err(fault));
     }
@@ -184,7 +183,7 @@ fn unreachable(error: &SendError) -> RequestError {
             let fault = UpstreamFault::Unreachable;
             RequestError::upstream(fault, status, "provider_unreachable", message)
         }
-        SendError::Broken | SendError::Stale => {
+        SendError::Broken | SendError::Stale | SendError::Refused => {
             let message = error.to_string();
             let fault = UpstreamFault::Cut;
             RequestError::upstream(fault, status, "provider_connection_lost", message)

@@ -1,0 +1,299 @@
+//! Connections made one way: for each origin as many as it needs.
+//!
+//! Of HTTP/2, hyper's pool keeps one connection an origin, on which requests above the peer's limit
+//! would wait. So an origin has lanes, each a pool of its own with a count of its streams; a request
+//! takes the first lane with room, or a new one. Whether HTTP/2 is spoken, and with how many streams,
+//! is known once the first connection of a lane stands: those who come meanwhile wait for it.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::{Authority, Scheme};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::body::PiecesBody;
+use super::connect::{Connect, Connector};
+use super::peer::{Peer, Spoken};
+
+/// How long a connection may idle: under the 60 s after which common load balancers drop it unasked.
+const IDLE_CONNECTION: Duration = Duration::from_secs(50);
+/// Idle connections kept for one address: what a busy one needs again within the idle time.
+const IDLE_PER_ADDRESS: usize = 1024;
+/// A connection whose peer went away without a word is noticed after interval + timeout.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+/// Streams on one connection, even where the peer takes more: what RFC 9113 asks servers to take at
+/// least, and one lost packet holds up no more than these.
+const MAX_STREAMS: usize = 100;
+/// Bytes that a provider may send ahead of a slow caller on one stream, and on all of a connection:
+/// however many callers are slow, the others' streams go on.
+const WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = WINDOW * MAX_STREAMS as u32;
+/// Lanes of an origin; more requests than they take share them.
+const MAX_LANES: usize = 1024;
+/// How long a lane that refused a stream is passed over.
+const REST: Duration = Duration::from_secs(1);
+/// Origins that are not looked through; a provider has one.
+const FEW: usize = 256;
+/// How long an origin is kept that nobody asks: longer than its connections may idle.
+const UNUSED: Duration = Duration::from_secs(120);
+
+/// Connections made one way; dropped, the idle ones are closed.
+pub(super) struct Lanes {
+    connect: Arc<Connect>,
+    origins: Mutex<Origins>,
+}
+
+#[derive(Default)]
+struct Origins {
+    known: HashMap<(Scheme, Authority), (Arc<Origin>, Instant)>,
+    /// How many may be known before the unused are looked for.
+    bound: usize,
+}
+
+/// A scheme, host and port.
+pub(super) struct Origin {
+    connect: Arc<Connect>,
+    first: Arc<Lane>,
+    more: Mutex<Vec<Arc<Lane>>>,
+}
+
+/// A pool, of at most one connection where HTTP/2 is spoken.
+struct Lane {
+    client: Pooled,
+    peer: Arc<Peer>,
+    /// Somebody is on the way to find out what is spoken there.
+    is_scouted: AtomicBool,
+    /// Whoever was is back and has found out nothing: let everybody try.
+    is_open: AtomicBool,
+    in_flight: AtomicUsize,
+    used: Mutex<Used>,
+}
+
+struct Used {
+    last: Instant,
+    rests_until: Instant,
+}
+
+pub(super) type Pooled = Client<Connector, PiecesBody>;
+
+/// A request's place on a lane, until dropped.
+pub(super) struct Seat {
+    lane: Arc<Lane>,
+    /// It finds out what is spoken there. Dropped, it has found out, or all others must.
+    is_scout: bool,
+}
+
+impl Lanes {
+    pub(super) fn new(connect: Connect) -> Self {
+        Self {
+            connect: Arc::new(connect),
+            origins: Mutex::default(),
+        }
+    }
+
+    /// Finds the origin of a URI; `None`: it has none.
+    pub(super) fn origin(&self, uri: &Uri) -> Option<Arc<Origin>> {
+        let key = (uri.scheme()?.clone(), uri.authority()?.clone());
+        let now = Instant::now();
+        let mut origins = self.origins.lock();
+        if let Some((origin, used)) = origins.known.get_mut(&key) {
+            *used = now;
+            return Some(origin.clone());
+        }
+        origins.make_room(now);
+        let origin = Arc::new(Origin::new(self.connect.clone()));
+        origins.known.insert(key, (origin.clone(), now));
+        Some(origin)
+    }
+}
+
+impl Origins {
+    fn make_room(&mut self, now: Instant) {
+        if self.known.len() < self.bound.max(FEW) {
+            return;
+        }
+        let is_used =
+            |origin: &Arc<Origin>| Arc::strong_count(origin) > 1 || origin.in_flight() > 0;
+        self.known
+            .retain(|_, (origin, used)| is_used(origin) || now < *used + UNUSED);
+        self.bound = 2 * self.known.len();
+    }
+}
+
+impl Origin {
+    pub(super) fn new(connect: Arc<Connect>) -> Self {
+        Self {
+            first: Arc::new(Lane::new(&connect)),
+            connect,
+            more: Mutex::default(),
+        }
+    }
+
+    /// Waits for a place: at once, but for those who come while a connection is made. Cancel-safe.
+    pub(super) async fn seat(&self) -> Seat {
+        loop {
+            let seat = self.find_seat(Instant::now());
+            if seat.is_good().await {
+                return seat;
+            }
+        }
+    }
+
+    fn find_seat(&self, now: Instant) -> Seat {
+        match self.first.peer.spoken() {
+            Some(Spoken::Http2(streams)) => self.spread(streams, now),
+            Some(Spoken::Http1) | None => self.first.seat(now),
+        }
+    }
+
+    /// Takes the first lane with room.
+    fn spread(&self, streams: u32, now: Instant) -> Seat {
+        let mut more = self.more.lock();
+        let has_room = |lane: &&Arc<Lane>| lane.has_room(streams, now);
+        let found = std::iter::once(&self.first).chain(more.iter());
+        if let Some(lane) = found.clone().find(has_room) {
+            let seat = lane.seat(now);
+            while more.pop_if(|last| last.is_unused(now)).is_some() {}
+            return seat;
+        }
+        if more.len() < MAX_LANES {
+            let lane = Arc::new(Lane::new(&self.connect));
+            let seat = lane.seat(now);
+            more.push(lane);
+            return seat;
+        }
+        let emptiest = found.min_by_key(|lane| lane.in_flight());
+        emptiest.unwrap_or(&self.first).seat(now)
+    }
+
+    fn in_flight(&self) -> usize {
+        let more = self.more.lock();
+        let more: usize = more.iter().map(|lane| lane.in_flight()).sum();
+        self.first.in_flight() + more
+    }
+}
+
+impl Lane {
+    fn new(connect: &Arc<Connect>) -> Self {
+        let peer = Arc::<Peer>::default();
+        if let Some(spoken) = connect.spoken() {
+            peer.note(spoken);
+        }
+        let now = Instant::now();
+        Self {
+            client: pooled(Connector::new(connect.clone(), peer.clone())),
+            peer,
+            is_scouted: AtomicBool::new(false),
+            is_open: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            used: Mutex::new(Used {
+                last: now,
+                rests_until: now,
+            }),
+        }
+    }
+
+    fn seat(self: &Arc<Self>, now: Instant) -> Seat {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.used.lock().last = now;
+        let is_known = self.peer.spoken().is_some();
+        Seat {
+            lane: self.clone(),
+            is_scout: !is_known && !self.is_scouted.swap(true, Ordering::Relaxed),
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// `streams`: what such a peer takes, as long as this one has not said it itself.
+    fn has_room(&self, streams: u32, now: Instant) -> bool {
+        let streams = match self.peer.spoken() {
+            Some(Spoken::Http2(own)) => own,
+            _ => streams,
+        };
+        self.in_flight() < bounded(streams) && self.used.lock().rests_until <= now
+    }
+
+    fn is_unused(&self, now: Instant) -> bool {
+        self.in_flight() == 0 && self.used.lock().last + IDLE_CONNECTION < now
+    }
+}
+
+impl Seat {
+    /// Waits until it is known what is spoken there; `false`: there is no room for it after all.
+    async fn is_good(&self) -> bool {
+        let lane = &self.lane;
+        if self.is_scout || lane.peer.spoken().is_some() {
+            return true;
+        }
+        loop {
+            let mut told = pin!(lane.peer.told.notified());
+            // From here on no word is missed.
+            told.as_mut().enable();
+            match lane.peer.spoken() {
+                Some(Spoken::Http1) => return true,
+                Some(Spoken::Http2(streams)) => return lane.in_flight() <= bounded(streams),
+                None if lane.is_open.load(Ordering::Relaxed) => return true,
+                None => told.await,
+            }
+        }
+    }
+
+    /// Where the request is sent from.
+    pub(super) fn client(&self) -> &Pooled {
+        &self.lane.client
+    }
+
+    /// Whether it is known that a stream cannot be refused.
+    pub(super) fn is_http1(&self) -> bool {
+        self.lane.peer.spoken() == Some(Spoken::Http1)
+    }
+
+    /// Notes that the peer took no more streams.
+    pub(super) fn refused(&self) {
+        self.lane.used.lock().rests_until = Instant::now() + REST;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.lane.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let peer = &self.lane.peer;
+        if self.is_scout && peer.spoken().is_none() {
+            self.lane.is_open.store(true, Ordering::Relaxed);
+            peer.told.notify_waiters();
+        }
+    }
+}
+
+/// So many streams are put on a connection whose peer takes so many.
+fn bounded(streams: u32) -> usize {
+    let streams = usize::try_from(streams).unwrap_or(MAX_STREAMS);
+    // One that takes none at the moment is waited for.
+    streams.clamp(1, MAX_STREAMS)
+}
+
+fn pooled(connector: Connector) -> Pooled {
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .pool_max_idle_per_host(IDLE_PER_ADDRESS)
+        .http2_keep_alive_interval(KEEP_ALIVE.0)
+        .http2_keep_alive_timeout(KEEP_ALIVE.1)
+        .http2_initial_stream_window_size(WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .build(connector)
+}
+
+#[cfg(test)]
+mod tests;
