@@ -35,6 +35,8 @@ pub(super) enum Script {
     },
     /// Takes the request and never answers.
     Silent,
+    /// The first with one request, the second with all that come later.
+    Once(Box<Script>, Box<Script>),
 }
 
 /// What follows the last chunk of a reply.
@@ -64,6 +66,7 @@ pub(super) struct FakeProvider {
     pub(super) address: SocketAddr,
     received: mpsc::UnboundedReceiver<Received>,
     left: Arc<Semaphore>,
+    hangs: Arc<Semaphore>,
     connections: Arc<AtomicUsize>,
     _server: AbortOnDropHandle<()>,
 }
@@ -137,10 +140,13 @@ impl FakeProvider {
         let address = listener.local_addr().unwrap();
         let (record, received) = mpsc::unbounded_channel();
         let left = Arc::new(Semaphore::new(0));
+        let hangs = Arc::new(Semaphore::new(0));
         let role = Role {
             script: Arc::new(script),
+            asked: Arc::default(),
             record,
             left: left.clone(),
+            hangs: hangs.clone(),
         };
         let connections = Arc::default();
         let server = tokio::spawn(accept(listener, tls, role, Arc::clone(&connections)));
@@ -148,6 +154,7 @@ impl FakeProvider {
             address,
             received,
             left,
+            hangs,
             connections,
             _server: AbortOnDropHandle::new(server),
         }
@@ -178,6 +185,11 @@ impl FakeProvider {
         self.left.available_permits() > 0
     }
 
+    /// Waits until an answer has come to where it hangs.
+    pub(super) async fn hangs(&self) {
+        self.hangs.acquire().await.unwrap().forget();
+    }
+
     /// Waits until a caller has left before its answer's end.
     pub(super) async fn left(&self) {
         self.left.acquire().await.unwrap().forget();
@@ -187,8 +199,10 @@ impl FakeProvider {
 #[derive(Clone)]
 struct Role {
     script: Arc<Script>,
+    asked: Arc<AtomicUsize>,
     record: mpsc::UnboundedSender<Received>,
     left: Arc<Semaphore>,
+    hangs: Arc<Semaphore>,
 }
 
 async fn accept(
@@ -239,8 +253,14 @@ impl Role {
             headers: parts.headers,
             body: body.unwrap_or_default(),
         });
-        match &*self.script {
-            Script::Silent => std::future::pending().await,
+        let is_first = self.asked.fetch_add(1, Ordering::Relaxed) == 0;
+        let script = match &*self.script {
+            Script::Once(first, _) if is_first => first,
+            Script::Once(_, later) => later,
+            script => script,
+        };
+        match script {
+            Script::Silent | Script::Once(..) => std::future::pending().await,
             Script::Reply {
                 status,
                 headers,
@@ -251,6 +271,7 @@ impl Role {
                 let mut response = Response::new(Played {
                     chunks: chunks.clone().into_iter(),
                     end: *end,
+                    hangs: self.hangs,
                     watch,
                 });
                 *response.status_mut() = StatusCode::from_u16(*status).unwrap();
@@ -280,6 +301,7 @@ impl Drop for Watch {
 struct Played {
     chunks: std::vec::IntoIter<Bytes>,
     end: End,
+    hangs: Arc<Semaphore>,
     watch: Watch,
 }
 
@@ -301,7 +323,10 @@ impl Body for Played {
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
         }
         match self.end {
-            End::Hang => Poll::Pending,
+            End::Hang => {
+                self.hangs.add_permits(1);
+                Poll::Pending
+            }
             End::Clean => {
                 self.watch.is_done = true;
                 Poll::Ready(None)
