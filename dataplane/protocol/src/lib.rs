@@ -19,10 +19,12 @@ mod json;
 mod message;
 mod openai;
 pub mod operation;
+pub mod realtime;
 pub mod splice;
 pub mod sse;
 pub mod usage;
 pub mod vendor;
+pub mod websocket;
 
 pub use echo::{EchoEnd, EchoReply, EchoStep, echo};
 pub use error::{ErrorBody, ErrorKind, FaultClass, ProviderError, classify, encode_error};
