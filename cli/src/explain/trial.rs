@@ -418,6 +418,7 @@ impl<'a> Trial<'a> {
             consumer: matched.consumer.as_deref(),
             model: &self.question.model,
             estimate: 0,
+            requests: 1,
         };
         for (quota, laid_by) in over(&tenant, &fleet) {
             let unmet = unselected(&quota.selector, &counted);

@@ -47,7 +47,7 @@ pub struct Charge {
     /// Most that may be used plus reserved within `window`.
     pub limit: u64,
     pub window: Duration,
-    /// Reserved until the true amount is known: tokens, or 1 request.
+    /// Reserved until the true amount is known: tokens, or a request (0: not a request of its own).
     pub estimate: u64,
 }
 
@@ -129,6 +129,12 @@ impl Reservation {
         tokens.map(|e| e.estimate).max().unwrap_or(0)
     }
 
+    /// Returns the requests reserved: as many as one of the counters of requests was asked for.
+    fn requests(&self) -> u64 {
+        let requests = self.entries.iter().filter(|e| e.unit == Unit::Requests);
+        requests.map(|e| e.estimate).max().unwrap_or(0)
+    }
+
     /// Returns the longest window charged.
     pub(super) fn longest_window(&self) -> Duration {
         let windows = self.entries.iter().map(|e| e.window);
@@ -141,17 +147,17 @@ impl Reservation {
 pub struct Settlement {
     pub reservation: Reservation,
     pub tokens: u64,
-    /// 1, or 0 for a request that was never sent to a provider.
+    /// As many as were reserved, or 0 for a request that was never sent to a provider.
     pub requests: u64,
 }
 
 impl Settlement {
-    /// Settles a request that was sent: its tokens, and itself.
+    /// Settles a request that was sent: its tokens, and itself as it was reserved.
     pub fn used(reservation: Reservation, tokens: u64) -> Self {
         Self {
-            reservation,
             tokens,
-            requests: 1,
+            requests: reservation.requests(),
+            reservation,
         }
     }
 

@@ -145,6 +145,19 @@ impl Quotas {
         }
     }
 
+    /// A ticket for what was used without having been reserved; settled, it counts whatever the
+    /// limits say.
+    pub fn unasked(&self, asks: Vec<Ask>) -> Ticket {
+        if asks.is_empty() {
+            return Ticket::empty(self.clone());
+        }
+        let charges: Vec<Charge> = asks.into_iter().map(|ask| ask.charge).collect();
+        let now_ms = (self.shared.clock)();
+        let mut ticket = Ticket::empty(self.clone());
+        ticket.arm(judge::place(ReservationId::random(), &charges, now_ms));
+        ticket
+    }
+
     fn decide_without_store(
         &self,
         error: &StoreError,

@@ -1,9 +1,12 @@
 //! Step 5: whether the request may go on: authorization, then every quota at once.
+//!
+//! A session comes here anew for each of its responses.
 
 mod authorize;
 mod charges;
 mod headers;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
@@ -13,7 +16,7 @@ pub use charges::{Counted, LaidBy, Unselected, over, unselected};
 
 use super::error::{RequestError, Result};
 use crate::quota::{Decision, Quotas, Ticket, Unit};
-use crate::store::view::DomainView;
+use crate::store::view::{DomainView, FleetView, TenantView};
 use charges::Charged;
 
 /// A reservation outlives the longest attempt by this much, for the settlement to arrive.
@@ -29,20 +32,33 @@ pub struct Admitted {
     pub headers: HeaderMap,
 }
 
-/// Reserves `counted.estimate` with every quota over the request, all or none.
+/// The quotas over a namespace, as they are laid now.
+#[derive(Clone)]
+pub struct Laid {
+    tenant: Arc<TenantView>,
+    fleet: Arc<FleetView>,
+}
+
+impl Laid {
+    /// Errors: 503 once the namespace was withdrawn: without it nobody knows what to charge.
+    pub fn over(domain: &DomainView) -> Result<Self> {
+        match (domain.tenant.load(), domain.fleet.load()) {
+            (Some(tenant), Some(fleet)) => Ok(Self { tenant, fleet }),
+            _ => Err(super::error::unavailable()),
+        }
+    }
+}
+
+/// Reserves what is counted with every quota over the request, all or none.
 ///
 /// `total` bounds the request's attempt. Errors: 429 or 503 in the words of the quota in the way.
 pub async fn reserve(
     quotas: &Quotas,
-    domain: &DomainView,
+    laid: &Laid,
     counted: &Counted<'_>,
     total: Option<Duration>,
 ) -> Result<Admitted> {
-    // Empty only once the namespace was withdrawn: without it nobody knows what to charge.
-    let (Some(tenant), Some(fleet)) = (domain.tenant.load(), domain.fleet.load()) else {
-        return Err(super::error::unavailable());
-    };
-    let (asks, charged) = charges::charges(&tenant, &fleet, counted);
+    let (asks, charged) = charges::charges(&laid.tenant, &laid.fleet, counted);
     let ttl = total.unwrap_or(UNBOUNDED).saturating_add(GRACE);
     match quotas.admit(asks, ttl).await {
         Decision::Admitted { ticket, standings } => Ok(Admitted {
@@ -65,6 +81,11 @@ pub async fn reserve(
         }
         Decision::StoreDown { charge } => Err(store_down(&charged[charge])),
     }
+}
+
+/// A ticket for what was used before anybody could be asked: settled, it counts in any case.
+pub fn unasked(quotas: &Quotas, laid: &Laid, counted: &Counted<'_>) -> Ticket {
+    quotas.unasked(charges::charges(&laid.tenant, &laid.fleet, counted).0)
 }
 
 fn exceeded(charged: &Charged) -> RequestError {

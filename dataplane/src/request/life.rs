@@ -9,7 +9,7 @@ use http_body::Body;
 use tokio::time::Instant;
 use turnpike_protocol::{ClientProtocol, Decoded, Head, Operation};
 
-use super::admit::{self, Admitted, Counted, authorize};
+use super::admit::{self, Admitted, Counted, Laid, authorize};
 use super::attempt::{self, Attempted, Order, longest_total};
 use super::authenticate::{Caller, authenticate};
 use super::error::{REQUEST_ID, RequestError, Result};
@@ -151,12 +151,14 @@ async fn carry(
         consumer: matched.consumer.as_deref(),
         model: &asked.model,
         estimate: estimate(gateway, &asked),
+        requests: 1,
     };
+    let laid = Laid::over(routes.domain())?;
     let total = longest_total(matched.rule);
     let Admitted {
         ticket,
         mut headers,
-    } = admit::reserve(&gateway.quotas, routes.domain(), &counted, total).await?;
+    } = admit::reserve(&gateway.quotas, &laid, &counted, total).await?;
     account.hold(ticket);
     let order = Order {
         client: ClientProtocol::OpenAI,

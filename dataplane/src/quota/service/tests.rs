@@ -8,6 +8,7 @@ use super::super::memory::MemoryStore;
 use super::super::redis::{RedisSettings, RedisStore};
 use super::*;
 
+const NOW_MS: u64 = 1_000_000;
 const TTL: Duration = Duration::from_secs(60);
 
 struct Setup {
@@ -21,6 +22,7 @@ fn start(store: impl FnOnce(Arc<QuotaCounters>) -> Store) -> Setup {
     let counters = Arc::new(QuotaCounters::default());
     let settings = QuotaSettings {
         flush_within: Duration::from_millis(1),
+        clock: Arc::new(|| NOW_MS),
         ..QuotaSettings::default()
     };
     let stop = CancellationToken::new();
@@ -35,7 +37,7 @@ fn start(store: impl FnOnce(Arc<QuotaCounters>) -> Store) -> Setup {
 }
 
 fn in_memory() -> Setup {
-    start(|_| Store::Memory(MemoryStore::new(Arc::new(|| 1_000_000))))
+    start(|_| Store::Memory(MemoryStore::new(Arc::new(|| NOW_MS))))
 }
 
 /// A Redis that refuses connections.
@@ -115,6 +117,30 @@ async fn releasing_counts_nothing() {
     let setup = in_memory();
     setup.ticket(90).await.release().await;
     assert_eq!(setup.remaining().await, [100, 100]);
+}
+
+#[tokio::test]
+async fn what_was_not_asked_for_counts_over_any_limit() {
+    let setup = in_memory();
+    setup.quotas.unasked(asks(0, ALLOW)).settle(150).await;
+    let next = setup.quotas.admit(asks(1, ALLOW), TTL).await;
+    assert!(matches!(next, Decision::Exceeded { charge: 0, .. }));
+    setup.quotas.unasked(vec![]).settle(150).await;
+    assert_eq!(read(&setup.counters.journaled), 0);
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_request_counts_as_none() {
+    let setup = in_memory();
+    let mut part = asks(90, ALLOW);
+    part[1].charge.estimate = 0;
+    setup.quotas.unasked(part.clone()).settle(10).await;
+    let Decision::Admitted { ticket, .. } = setup.quotas.admit(part, TTL).await else {
+        panic!("not admitted");
+    };
+    assert_eq!(setup.remaining().await, [0, 100]);
+    ticket.settle(30).await;
+    assert_eq!(setup.remaining().await, [60, 100]);
 }
 
 #[tokio::test]

@@ -17,6 +17,8 @@ pub struct Counted<'a> {
     pub model: &'a str,
     /// Tokens.
     pub estimate: u64,
+    /// What it counts as: 1, or 0 for what belongs to a request that is counted already.
+    pub requests: u64,
 }
 
 /// Who lays a quota upon a namespace.
@@ -78,7 +80,7 @@ pub(super) fn charges(
                 limit: limit.name.clone(),
                 subject: subject.clone(),
             };
-            let one = charge(limit, key, counted.estimate);
+            let one = charge(limit, key, counted);
             charged.push(Charged {
                 quota: quota.clone(),
                 limit_name: limit.name.clone(),
@@ -136,10 +138,10 @@ fn subject(quota: &QuotaView, counted: &Counted<'_>) -> Arc<str> {
     CounterKey::subject_of(consumer.as_deref(), namespace)
 }
 
-fn charge(limit: &LimitView, counter: CounterKey, tokens: u64) -> Charge {
+fn charge(limit: &LimitView, counter: CounterKey, counted: &Counted<'_>) -> Charge {
     let (unit, most, estimate) = match limit.amount {
-        Amount::Tokens(most) => (Unit::Tokens, most, tokens),
-        Amount::Requests(most) => (Unit::Requests, most, 1),
+        Amount::Tokens(most) => (Unit::Tokens, most, counted.estimate),
+        Amount::Requests(most) => (Unit::Requests, most, counted.requests),
     };
     Charge {
         counter,
@@ -230,6 +232,7 @@ mod tests {
             consumer,
             model: "gpt-4o",
             estimate: 40,
+            requests: 1,
         };
         let (asks, charged) = charges(tenant, fleet, &counted);
         assert_eq!(asks.len(), charged.len());
