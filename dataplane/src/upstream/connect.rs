@@ -27,6 +27,15 @@ use super::proxy::{Proxy, ProxyError};
 pub(super) struct Connector {
     connect: Arc<Connect>,
     peer: Arc<Peer>,
+    versions: Versions,
+}
+
+/// Which versions of HTTP a connection may speak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Versions {
+    Any,
+    /// HTTP/1.1, which alone has upgrades.
+    Http1,
 }
 
 /// How to connect.
@@ -36,6 +45,7 @@ pub(super) enum Connect {
         dialer: Dialer,
         proxy: Option<Proxy>,
         tls: TlsConnector,
+        tls_http1: TlsConnector,
         /// `None`: the host's.
         server_name: Option<ServerName<'static>>,
     },
@@ -59,8 +69,12 @@ pub(super) enum ConnectError {
 }
 
 impl Connector {
-    pub(super) fn new(connect: Arc<Connect>, peer: Arc<Peer>) -> Self {
-        Self { connect, peer }
+    pub(super) fn new(connect: Arc<Connect>, peer: Arc<Peer>, versions: Versions) -> Self {
+        Self {
+            connect,
+            peer,
+            versions,
+        }
     }
 }
 
@@ -74,9 +88,9 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connect, peer) = (self.connect.clone(), self.peer.clone());
+        let (connect, peer, versions) = (self.connect.clone(), self.peer.clone(), self.versions);
         async move {
-            let stream = connect.connect(&uri).await?;
+            let stream = connect.connect(&uri, versions).await?;
             Ok(TokioIo::new(Kept::new(stream, peer)))
         }
         .boxed()
@@ -90,10 +104,13 @@ impl Connect {
         server_name: Option<ServerName<'static>>,
         proxy: Option<Proxy>,
     ) -> Self {
+        let mut http1 = tls.clone();
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         Connect::Provider {
             dialer,
             proxy,
             tls: Arc::new(tls).into(),
+            tls_http1: Arc::new(http1).into(),
             server_name,
         }
     }
@@ -106,7 +123,7 @@ impl Connect {
         }
     }
 
-    async fn connect(&self, uri: &Uri) -> Result<Stream, ConnectError> {
+    async fn connect(&self, uri: &Uri, versions: Versions) -> Result<Stream, ConnectError> {
         let is_https = uri.scheme() == Some(&Scheme::HTTPS);
         let host = uri.host().ok_or(ConnectError::NoHost)?;
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
@@ -115,8 +132,12 @@ impl Connect {
                 dialer,
                 proxy,
                 tls,
+                tls_http1,
                 server_name,
-            } => (dialer, proxy, tls, server_name),
+            } => match versions {
+                Versions::Any => (dialer, proxy, tls, server_name),
+                Versions::Http1 => (dialer, proxy, tls_http1, server_name),
+            },
             Connect::Endpoint => return to_endpoint(host, port).await.map(Stream::Plain),
         };
         let stream = match proxy {

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::body::PiecesBody;
-use super::connect::{Connect, Connector};
+use super::connect::{Connect, Connector, Versions};
 use super::peer::{Peer, Spoken};
 
 /// How long a connection may idle: under the 60 s after which common load balancers drop it unasked.
@@ -114,6 +114,17 @@ impl Lanes {
     }
 }
 
+impl Lanes {
+    /// An origin of its own for one request that becomes something else: over HTTP/1.1, and no
+    /// connection is kept.
+    pub(super) fn upgrading(&self) -> Arc<Origin> {
+        Arc::new(Origin::with_first(
+            Lane::new(&self.connect, Versions::Http1),
+            self.connect.clone(),
+        ))
+    }
+}
+
 impl Origins {
     fn make_room(&mut self, now: Instant) {
         if self.known.len() < self.bound.max(FEW) {
@@ -129,8 +140,12 @@ impl Origins {
 
 impl Origin {
     pub(super) fn new(connect: Arc<Connect>) -> Self {
+        Self::with_first(Lane::new(&connect, Versions::Any), connect)
+    }
+
+    fn with_first(first: Lane, connect: Arc<Connect>) -> Self {
         Self {
-            first: Arc::new(Lane::new(&connect)),
+            first: Arc::new(first),
             connect,
             more: Mutex::default(),
         }
@@ -164,7 +179,7 @@ impl Origin {
             return seat;
         }
         if more.len() < MAX_LANES {
-            let lane = Arc::new(Lane::new(&self.connect));
+            let lane = Arc::new(Lane::new(&self.connect, Versions::Any));
             let seat = lane.seat(now);
             more.push(lane);
             return seat;
@@ -181,14 +196,18 @@ impl Origin {
 }
 
 impl Lane {
-    fn new(connect: &Arc<Connect>) -> Self {
+    fn new(connect: &Arc<Connect>, versions: Versions) -> Self {
         let peer = Arc::<Peer>::default();
-        if let Some(spoken) = connect.spoken() {
+        let spoken = match versions {
+            Versions::Any => connect.spoken(),
+            Versions::Http1 => Some(Spoken::Http1),
+        };
+        if let Some(spoken) = spoken {
             peer.note(spoken);
         }
         let now = Instant::now();
         Self {
-            client: pooled(Connector::new(connect.clone(), peer.clone())),
+            client: pooled(Connector::new(connect.clone(), peer.clone(), versions)),
             peer,
             is_scouted: AtomicBool::new(false),
             is_open: AtomicBool::new(false),

@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::UPGRADE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -96,12 +97,16 @@ impl Pool {
     }
 
     /// Starts to send a request by a way, `None`: that of all who want none of their own; it goes
-    /// on as the result is awaited.
+    /// on as the result is awaited. One for an upgrade goes by a connection of its own.
     pub fn start(&self, way: Option<&Way>, request: Request<PiecesBody>) -> Sending {
         let lanes = way.map_or(&*self.lanes, |way| way.lanes(|| self.lanes_of(way)));
         let has_own_roots = way.is_some_and(|way| way.has_roots());
         let has_roots = has_own_roots || !self.roots.is_empty();
-        Sending::new(lanes.origin(request.uri()), request, has_roots)
+        let origin = match is_upgrade(&request) {
+            true => Some(lanes.upgrading()),
+            false => lanes.origin(request.uri()),
+        };
+        Sending::new(origin, request, has_roots)
     }
 
     /// The same to an endpoint, which is what the request's URI must name; its `host` may differ.
@@ -116,7 +121,10 @@ impl Pool {
             return Err(SendError::Connect(FORBIDDEN.into()));
         }
         let make = || Arc::new(Origin::new(Arc::new(Connect::Endpoint)));
-        let origin = endpoint.connections(make);
+        let origin = match is_upgrade(&request) {
+            true => make(),
+            false => endpoint.connections(make),
+        };
         Ok(Sending::new(Some(origin), request, true))
     }
 
@@ -129,6 +137,10 @@ impl Pool {
         let dialer = self.dialer.clone();
         Lanes::new(Connect::to_providers(dialer, tls, server_name, proxy))
     }
+}
+
+fn is_upgrade(request: &Request<PiecesBody>) -> bool {
+    request.headers().contains_key(UPGRADE)
 }
 
 /// A request on its way. Dropped, it is withdrawn: its connection is closed (HTTP/1.1) or its stream
