@@ -70,7 +70,7 @@ pub struct Record {
     /// Attempts that another one followed.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed_attempts: u32,
-    /// Of the request's body.
+    /// Of the request's body; of a session, of all that came.
     pub bytes_in: u64,
     /// Of the response's body, as handed to the connection.
     pub bytes_out: u64,
@@ -105,6 +105,23 @@ pub struct Tokens {
     /// The provider did not say all of it.
     #[serde(skip_serializing_if = "is_false")]
     pub estimated: bool,
+}
+
+impl Tokens {
+    /// Adds those of another response.
+    pub fn add(&mut self, other: Self) {
+        let sum = |one: Option<u64>, other: Option<u64>| match (one, other) {
+            (None, None) => None,
+            _ => Some(one.unwrap_or(0).saturating_add(other.unwrap_or(0))),
+        };
+        *self = Self {
+            input: self.input.saturating_add(other.input),
+            cached: sum(self.cached, other.cached),
+            output: self.output.saturating_add(other.output),
+            reasoning: sum(self.reasoning, other.reasoning),
+            estimated: self.estimated || other.estimated,
+        };
+    }
 }
 
 /// How a request ended.

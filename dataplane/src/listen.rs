@@ -38,6 +38,7 @@ use crate::arrival::{Arrival, RequestBody, Tls, Uptake};
 use crate::gateway::Gateway;
 use crate::request::life;
 use crate::request::relay::ResponseBody;
+use crate::request::socket::Sockets;
 use crate::store::Asker;
 
 pub use self::door::{Door, Terms};
@@ -94,7 +95,11 @@ impl Listener {
         shutdown: CancellationToken,
     ) {
         let open = Open {
-            host: Arc::new(Host { gateway, door }),
+            host: Arc::new(Host {
+                gateway,
+                door,
+                sockets: Sockets::default(),
+            }),
             connections: TaskTracker::new(),
             stages: Stages {
                 leaving: shutdown.child_token(),
@@ -158,6 +163,7 @@ struct Open {
 struct Host {
     gateway: Arc<Gateway>,
     door: Door,
+    sockets: Sockets,
 }
 
 impl Host {
@@ -220,7 +226,8 @@ impl Host {
         let forwarders = &self.door.terms.forwarders;
         let remote = forwarders.caller(address.ip(), request.headers());
         let arrival = Arrival::of(&request, remote, tls, uptake, Instant::now());
-        life::serve(&self.gateway, arrival, request.map(RequestBody::new)).await
+        let request = request.map(RequestBody::new);
+        life::serve(&self.gateway, &self.sockets, arrival, request).await
     }
 }
 
@@ -236,12 +243,17 @@ impl Open {
     async fn drain(self, limit: Duration) {
         self.stages.draining.cancel();
         self.connections.close();
-        let finished = tokio::time::timeout(limit, self.connections.wait()).await;
-        if finished.is_err() {
+        let all = async {
+            self.connections.wait().await;
+            self.host.sockets.wait().await;
+        };
+        if tokio::time::timeout(limit, all).await.is_err() {
             warn!(
                 connections = self.connections.len(),
                 "drain is over, requests are cut"
             );
+            // Over HTTP/2 their last words go by connections that are cut next.
+            self.host.sockets.end().await;
             self.stages.cut.cancel();
             self.connections.wait().await;
         }

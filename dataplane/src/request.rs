@@ -9,7 +9,7 @@
 //!   5 admit   authorization, reservation
 //!   6 transform   head for the provider
 //!   7 attempt   choose → encode → send → classify
-//!   8 relay   answer → client
+//!   8 relay   answer → client; or socket   both ways, once upgraded
 //!   9 settle   quota, figures, log line: once, however it ends
 //! ```
 //!
@@ -31,4 +31,5 @@ pub mod relay;
 pub mod request_id;
 pub mod routes;
 pub mod settle;
+pub mod socket;
 pub mod transform;

@@ -335,7 +335,9 @@ impl<'a> Trial<'a> {
         let answer = match operation {
             Operation::Models => models::list(&question),
             Operation::Model { id } => models::describe(&question, id),
-            Operation::ChatCompletions | Operation::Embeddings => return None,
+            Operation::ChatCompletions | Operation::Embeddings | Operation::Realtime => {
+                return None;
+            }
         };
         let note = "the gateway answers this itself, from the rules that the caller may use";
         self.told.notes.push(note.into());
@@ -555,6 +557,10 @@ fn list(texts: &[Arc<str>]) -> String {
 
 /// What the provider would be asked for, once the request is written in its protocol.
 fn encodable(order: &Order<'_>, candidate: Candidate<'_>) -> Result<Arc<str>, RequestError> {
+    if *order.operation == Operation::Realtime {
+        attempt::refuse_mute(candidate.upstream()?)?;
+        return Ok(candidate.upstream_model);
+    }
     let target = Target {
         protocol: candidate.upstream()?.protocol,
         upstream_model: &candidate.upstream_model,

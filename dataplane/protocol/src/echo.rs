@@ -70,6 +70,7 @@ pub fn echo(operation: &Operation, body: &[u8]) -> EchoReply {
         Operation::Model { id } => whole(model_object(id)),
         Operation::ChatCompletions => with_json(body, chat::answer),
         Operation::Embeddings => with_json(body, embed::answer),
+        Operation::Realtime => refusal(400, "invalid_request_error", "Echo has no Realtime", None),
     }
 }
 

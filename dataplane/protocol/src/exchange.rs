@@ -92,7 +92,7 @@ pub fn encode(
     let is_chat = match operation {
         Operation::ChatCompletions => true,
         Operation::Embeddings => false,
-        Operation::Models | Operation::Model { .. } => {
+        Operation::Models | Operation::Model { .. } | Operation::Realtime => {
             return Err(no_such_operation(operation, target));
         }
     };

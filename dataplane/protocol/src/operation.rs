@@ -14,6 +14,8 @@ pub enum Operation {
         /// The model asked about, percent-decoded; may contain slashes.
         id: String,
     },
+    /// `GET …/v1/realtime`, to be upgraded to a WebSocket
+    Realtime,
 }
 
 impl Operation {
@@ -24,6 +26,7 @@ impl Operation {
             Operation::Embeddings => "Embeddings",
             Operation::Models => "Models",
             Operation::Model { .. } => "Model",
+            Operation::Realtime => "Realtime",
         }
     }
 
@@ -35,7 +38,7 @@ impl Operation {
     fn method(&self) -> &'static str {
         match self {
             Operation::ChatCompletions | Operation::Embeddings => "POST",
-            Operation::Models | Operation::Model { .. } => "GET",
+            Operation::Models | Operation::Model { .. } | Operation::Realtime => "GET",
         }
     }
 }
@@ -90,6 +93,8 @@ fn by_path(path: &str) -> Option<Operation> {
         Some(Operation::Embeddings)
     } else if path.ends_with("/v1/models") {
         Some(Operation::Models)
+    } else if path.ends_with("/v1/realtime") {
+        Some(Operation::Realtime)
     } else {
         None
     }
@@ -142,6 +147,10 @@ mod tests {
         );
         assert_eq!(recognise("GET", "/v1/models"), Ok(Operation::Models));
         assert_eq!(recognise("HEAD", "/v1/models/"), Ok(Operation::Models));
+        assert_eq!(
+            recognise("GET", "/team/v1/realtime?model=m"),
+            Ok(Operation::Realtime)
+        );
     }
 
     #[test]

@@ -139,13 +139,14 @@ pub fn preset(vendor: &str) -> Option<&'static Preset> {
 
 /// The path of an operation, to be appended to a provider's base URL as the vendor's own SDK does.
 ///
-/// OpenAI base URLs end in `/v1`, Anthropic's do not. What Anthropic lacks (embeddings) is refused by
-/// [`crate::encode`] before anybody asks for its path.
+/// OpenAI base URLs end in `/v1`, Anthropic's do not. What Anthropic lacks (embeddings, Realtime) is refused
+/// before anybody asks for its path.
 pub fn upstream_path(protocol: WireProtocol, operation: &Operation) -> &'static str {
     match (protocol, operation) {
         (WireProtocol::OpenAI, Operation::ChatCompletions) => "/chat/completions",
         (WireProtocol::OpenAI, Operation::Embeddings) => "/embeddings",
         (WireProtocol::OpenAI, Operation::Models | Operation::Model { .. }) => "/models",
+        (WireProtocol::OpenAI, Operation::Realtime) => "/realtime",
         (WireProtocol::Anthropic, Operation::Models | Operation::Model { .. }) => "/v1/models",
         (WireProtocol::Anthropic, _) => "/v1/messages",
     }

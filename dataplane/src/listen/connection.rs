@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -104,7 +104,8 @@ where
         async move {
             let mut response = answering.await;
             let uptake = patience::of_stream();
-            if leaving.is_cancelled() && version < Version::HTTP_2 {
+            let is_upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if leaving.is_cancelled() && version < Version::HTTP_2 && !is_upgraded {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
@@ -181,6 +182,7 @@ fn server(streams: u32, client_write: Option<Duration>) -> Builder<Streams> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .max_concurrent_streams(streams)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_OWN_RESETS)

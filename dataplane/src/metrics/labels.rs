@@ -11,6 +11,8 @@ pub enum OperationLabel {
     Embeddings,
     /// The list of models, or one of them.
     Models,
+    /// A Realtime session.
+    Realtime,
     /// Nothing that the gateway knows.
     Unknown,
 }
@@ -56,7 +58,13 @@ pub enum UpstreamFault {
 }
 
 impl OperationLabel {
-    pub(super) const ALL: [Self; 4] = [Self::Chat, Self::Embeddings, Self::Models, Self::Unknown];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Chat,
+        Self::Embeddings,
+        Self::Models,
+        Self::Realtime,
+        Self::Unknown,
+    ];
 
     /// The label of an operation, by its name; `None`: it was not recognised.
     pub fn named(operation: Option<&str>) -> Self {
@@ -64,6 +72,7 @@ impl OperationLabel {
             Some("ChatCompletions") => Self::Chat,
             Some("Embeddings") => Self::Embeddings,
             Some("Models" | "Model") => Self::Models,
+            Some("Realtime") => Self::Realtime,
             _ => Self::Unknown,
         }
     }
@@ -73,6 +82,7 @@ impl OperationLabel {
             Self::Chat => "chat",
             Self::Embeddings => "embeddings",
             Self::Models => "models",
+            Self::Realtime => "realtime",
             Self::Unknown => "unknown",
         }
     }
@@ -238,6 +248,7 @@ mod tests {
             (Operation::Embeddings, OperationLabel::Embeddings),
             (Operation::Models, OperationLabel::Models),
             (Operation::Model { id }, OperationLabel::Models),
+            (Operation::Realtime, OperationLabel::Realtime),
         ] {
             assert_eq!(OperationLabel::named(Some(operation.as_str())), label);
         }

@@ -8,6 +8,7 @@ mod choose;
 mod course;
 mod retry_after;
 mod send;
+mod upgrade;
 
 use std::time::SystemTime;
 
@@ -25,6 +26,7 @@ use course::{Course, Turn};
 use send::{Letter, send};
 
 pub use choose::{Candidate, Offer, candidate, chances, is_offered, longest_total, nobody, offer};
+pub use upgrade::{Opened, SocketOrder, refuse_mute, upgrade};
 
 use super::error::{RequestError, Result};
 use super::relay::{self, Answer, Clocks, HeldStream};
@@ -68,21 +70,30 @@ pub async fn attempt(
             Ok(candidate) => once(pool, order, &candidate, deadline, account).await,
             Err(error) => Err(error),
         };
-        let error = match outcome {
+        match outcome {
             Ok(attempted) => return Ok(attempted),
-            Err(error) => error,
-        };
-        let turn = course.after(&error, &mut rand::rng());
-        let Turn::Again(pause) = turn else {
-            return Err(error);
-        };
-        let resumed = Instant::now() + pause;
-        if deadline.is_some_and(|deadline| resumed >= deadline) {
-            return Err(error);
+            Err(error) => resume(&mut course, error, deadline, account).await?,
         }
-        account.attempt_failed(&error);
-        tokio::time::sleep_until(resumed).await;
     }
+}
+
+/// Waits until another attempt may follow one that failed. Errors: none does.
+async fn resume(
+    course: &mut Course<'_>,
+    error: RequestError,
+    deadline: Option<Instant>,
+    account: &mut Account,
+) -> Result<()> {
+    let Turn::Again(pause) = course.after(&error, &mut rand::rng()) else {
+        return Err(error);
+    };
+    let resumed = Instant::now() + pause;
+    if deadline.is_some_and(|deadline| resumed >= deadline) {
+        return Err(error);
+    }
+    account.attempt_failed(&error);
+    tokio::time::sleep_until(resumed).await;
+    Ok(())
 }
 
 /// Asks one provider.

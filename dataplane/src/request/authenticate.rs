@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, SEC_WEBSOCKET_PROTOCOL};
 use smallvec::SmallVec;
 
 use super::error::{RequestError, Result};
@@ -20,8 +20,11 @@ static KEY_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("api-key"),
     HeaderName::from_static("x-goog-api-key"),
 ];
+/// Where a browser's WebSocket, which can send no header of its own choice, puts a key among the
+/// protocols that it offers. Source: platform.openai.com, "Realtime API with WebSocket".
+pub const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
 /// Different keys tried for one request: one for each place a key may come in.
-const MAX_KEYS: usize = 4;
+const MAX_KEYS: usize = 5;
 
 /// Who calls.
 #[derive(Clone, Debug)]
@@ -97,8 +100,13 @@ fn keys(headers: &HeaderMap) -> SmallVec<[&[u8]; 2]> {
         .iter()
         .flat_map(|name| headers.get_all(name))
         .map(|value| value.as_bytes().trim_ascii());
+    let offered = headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| name.trim_ascii().strip_prefix(KEY_PROTOCOL.as_bytes()));
     let mut keys = SmallVec::<[&[u8]; 2]>::new();
-    for key in bearer.chain(others) {
+    for key in bearer.chain(others).chain(offered) {
         if !key.is_empty() && !keys.contains(&key) {
             keys.push(key);
         }
@@ -208,13 +216,24 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_in_four_headers_and_equal_ones_count_once() {
+    fn keys_come_in_five_headers_and_equal_ones_count_once() {
         for (pairs, expected) in [
             (&[("authorization", "Bearer a")][..], &["a"][..]),
             (&[("authorization", "bearer  a ")], &["a"]),
             (&[("x-api-key", "a"), ("authorization", "Bearer a")], &["a"]),
             (&[("api-key", "a"), ("x-goog-api-key", "b")], &["a", "b"]),
             (&[("x-api-key", "a"), ("x-api-key", "b")], &["a", "b"]),
+            (
+                &[(
+                    "sec-websocket-protocol",
+                    "realtime, openai-insecure-api-key.a,openai-beta.realtime-v1",
+                )],
+                &["a"],
+            ),
+            (
+                &[("sec-websocket-protocol", "openai-insecure-api-key.")],
+                &[],
+            ),
             (&[("authorization", "Basic a")], &[]),
             (&[("authorization", "Bearer")], &[]),
             (&[("authorization", "Bearer "), ("x-api-key", " ")], &[]),

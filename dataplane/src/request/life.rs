@@ -18,6 +18,7 @@ use super::models::{self, Question};
 use super::relay::{self, Answer, ResponseBody};
 use super::routes::Routes;
 use super::settle::Account;
+use super::socket::{self, Session, Sockets};
 use super::{head, operation, peek, reach};
 use crate::arrival::{Arrival, FLOOR, HostError, HostName, RequestBody, WINDOW};
 use crate::gateway::Gateway;
@@ -34,9 +35,11 @@ const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-turnpike-dropped")
 /// Cancel-safe: dropped (the client hung up), the provider is cancelled and the request settled.
 pub async fn serve(
     gateway: &Arc<Gateway>,
+    sockets: &Sockets,
     arrival: Arrival,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
 ) -> Response<ResponseBody> {
+    let client = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let mut account = Account::open(gateway, &arrival, &parts);
     let id = account.id().clone();
@@ -49,10 +52,11 @@ pub async fn serve(
     });
     let is_unread = sends_body && !account.has_body();
     let mut response = match outcome {
-        Ok(reply) => {
+        Ok(Reply::Answer(answer, headers)) => {
             account.answered(StatusCode::OK);
-            relay::respond(reply.answer, reply.headers, account)
+            relay::respond(answer, headers, account)
         }
+        Ok(Reply::Session(session)) => socket::begin(*session, client, sockets, gateway, account),
         Err(error) => refuse(error, account),
     };
     response.headers_mut().insert(REQUEST_ID, id.header);
@@ -68,9 +72,13 @@ pub async fn serve(
 }
 
 /// A success, ready to be handed over.
-struct Reply {
-    answer: Answer,
-    headers: HeaderMap,
+#[expect(
+    clippy::large_enum_variant,
+    reason = "answers are the rule, and boxing them costs each an allocation"
+)]
+enum Reply {
+    Answer(Answer, HeaderMap),
+    Session(Box<Session>),
 }
 
 /// A request whose body has been read.
@@ -97,13 +105,20 @@ async fn live(
     let host = arrival.host.as_ref().map_or("", HostName::as_str);
     reach::check(routes.domain(), host, arrival.tls.as_deref())?;
     routes.refuse_suspended()?;
-    let operation = operation::recognise(&parts.method, parts.uri.path())?;
+    let method = socket::handshake::method(parts);
+    let operation = operation::recognise(method, parts.uri.path())?;
     account.asks(&operation);
     let now = jiff::Timestamp::now().as_second();
     let caller = authenticate(&gateway.store, &routes, &parts.headers, asker, now).await?;
     note_caller(account, &caller);
     if let Some(reply) = answer_here(&operation, &routes, &caller, parts)? {
         return Ok(reply);
+    }
+    if operation == Operation::Realtime {
+        let opening = socket::open(gateway, arrival, &routes, &caller, parts, account);
+        // The future of every request would have room for it.
+        let session = Box::pin(opening).await?;
+        return Ok(Reply::Session(Box::new(session)));
     }
     let body = peek::read(body, &parts.headers, routes.max_body_bytes()).await?;
     account.note(|record| record.bytes_in = body.len() as u64);
@@ -178,7 +193,7 @@ async fn carry(
     if let Some(value) = dropped_fields(&dropped) {
         headers.insert(DROPPED_FIELDS, value);
     }
-    Ok(Reply { answer, headers })
+    Ok(Reply::Answer(answer, headers))
 }
 
 /// Finds the domain that a request is for, loading it on the asker's account if need be.
@@ -224,17 +239,17 @@ fn answer_here(
     let body = match operation {
         Operation::Models => models::list(&question)?,
         Operation::Model { id } => models::describe(&question, id)?,
-        Operation::ChatCompletions | Operation::Embeddings => return Ok(None),
+        Operation::ChatCompletions | Operation::Embeddings | Operation::Realtime => {
+            return Ok(None);
+        }
     };
-    Ok(Some(Reply {
-        answer: Answer::Whole(Decoded {
-            body,
-            usage: None,
-            response_model: None,
-            finish_reason: None,
-        }),
-        headers: HeaderMap::new(),
-    }))
+    let answer = Answer::Whole(Decoded {
+        body,
+        usage: None,
+        response_model: None,
+        finish_reason: None,
+    });
+    Ok(Some(Reply::Answer(answer, HeaderMap::new())))
 }
 
 fn estimate(gateway: &Gateway, asked: &Asked<'_>) -> u64 {
@@ -257,7 +272,7 @@ fn note_caller(account: &mut Account, caller: &Caller) {
     }
 }
 
-fn note_match(account: &mut Account, matched: &Matched<'_>) {
+pub(super) fn note_match(account: &mut Account, matched: &Matched<'_>) {
     account.note(|record| {
         record.route = Some(matched.route.name().clone());
         record.rule = Some(matched.rule.name.clone());
@@ -304,14 +319,14 @@ fn refuse(error: RequestError, mut account: Account) -> Response<ResponseBody> {
 mod tests {
     use super::*;
 
-    fn size_of_future<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+    fn size_of_future<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 
     /// Each open request costs this much beside its buffers; a step that grows it should box.
     #[test]
     fn a_request_in_flight_stays_small() {
-        let size = size_of_future::<&'static Arc<Gateway>, _, _, _>(serve);
+        let size = size_of_future::<&'static Arc<Gateway>, &'static Sockets, _, _, _>(serve);
         assert!(size <= 8 * 1024, "{size} bytes");
     }
 }

@@ -16,7 +16,7 @@ impl From<UnknownOperation> for RequestError {
             UnknownOperation::Path => Self::new(
                 StatusCode::NOT_FOUND,
                 "unknown_path",
-                "there is nothing at this path; use /v1/chat/completions, /v1/embeddings or /v1/models",
+                "there is nothing at this path; use /v1/chat/completions, /v1/embeddings, /v1/realtime or /v1/models",
             ),
             UnknownOperation::Method { allowed } => Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,

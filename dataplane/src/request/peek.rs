@@ -19,7 +19,7 @@ const STALL: Duration = Duration::from_secs(30);
 const FIRST_ROOM: u64 = 64 << 10;
 /// Longest name of a model, in bytes; it stands in the log and in what is learned of models.
 /// Source: Bedrock's `modelId`, the longest of any vendor.
-const MAX_MODEL: usize = 2048;
+pub(super) const MAX_MODEL: usize = 2048;
 
 /// Reads the whole body, of `max_bytes` at most.
 ///

@@ -16,7 +16,7 @@ use http_body::Body;
 use turnpike_protocol::Decoded;
 
 pub use body::{BodyError, ResponseBody};
-pub use clocks::Clocks;
+pub use clocks::{Clocks, Interruption};
 pub use held::HeldStream;
 pub use whole::{bad_answer, read_error, read_whole};
 

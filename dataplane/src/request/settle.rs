@@ -41,6 +41,9 @@ pub struct Account {
     /// What attempts that failed may have cost.
     spent_before: Spent,
     usage: Option<Usage>,
+    /// What the responses of a session have used so far, which is counted already; `None`: it is a
+    /// request with one answer.
+    session: Option<Tokens>,
     output_bytes: u64,
     operation: OperationLabel,
     /// What was really reached, if the client had been told another status before.
@@ -107,6 +110,7 @@ impl Account {
             spent: Spent::Unsent,
             spent_before: Spent::Unsent,
             usage: None,
+            session: None,
             output_bytes: 0,
             operation: OperationLabel::Unknown,
             failed: None,
@@ -172,11 +176,38 @@ impl Account {
         self.output_bytes = output_bytes;
     }
 
+    /// A session is open: it counts as a request, and from here on each of its responses is counted
+    /// by itself.
+    pub fn begin_session(&mut self) {
+        self.session = Some(Tokens::default());
+        if let Some(ticket) = self.ticket.take() {
+            self.settle(ticket, 0);
+        }
+    }
+
+    /// Counts what a response of the session has used.
+    pub fn count_response(&mut self, tokens: Tokens) {
+        self.count_tokens(tokens);
+        if let Some(session) = &mut self.session {
+            session.add(tokens);
+        }
+    }
+
+    /// Settles a reservation of the session's.
+    pub fn settle(&self, ticket: Ticket, tokens: u64) {
+        self.finish(ticket.settle(tokens));
+    }
+
     /// Notes that the first content has come.
     pub fn first_token(&mut self) {
         let elapsed = self.arrived.elapsed();
         self.gateway.metrics.first_token(self.operation, elapsed);
         self.note(|record| record.first_token_ms = Some(millis(elapsed)));
+    }
+
+    /// Notes bytes taken from the client's connection.
+    pub fn took(&mut self, bytes: usize) {
+        self.note(|record| record.bytes_in += bytes as u64);
     }
 
     /// Notes bytes handed to the client's connection.
@@ -200,6 +231,11 @@ impl Account {
 
     /// Settles: the request has ended in this way.
     pub fn close(mut self, end: End) {
+        self.ends(end);
+    }
+
+    /// Notes how the request has ended, for when it is settled.
+    pub fn ends(&mut self, end: End) {
         self.end = Some(end);
     }
 
@@ -214,6 +250,9 @@ impl Account {
 
     /// What was used: the provider's figures, and where it gave none, estimates.
     fn tokens(&self, record: &Record, end: End) -> Option<Tokens> {
+        if self.session.is_some() {
+            return self.session;
+        }
         if self.reached() != Spent::Taken {
             return None;
         }
@@ -242,19 +281,23 @@ impl Account {
         };
         let total = tokens.map_or(0, |tokens| tokens.input.saturating_add(tokens.output));
         let spent = self.reached();
-        let mut settle = Box::pin(async move {
+        self.finish(async move {
             match spent {
                 Spent::Unsent => ticket.release().await,
                 Spent::Refused | Spent::Taken => ticket.settle(total).await,
             }
         });
+    }
+
+    /// Without a runtime (the process is ending) a ticket settles by its estimate when dropped.
+    fn finish(&self, settling: impl Future<Output = ()> + Send + 'static) {
+        let mut settling = Box::pin(settling);
         // Counters in memory are there at once, and need no task.
-        if settle.as_mut().now_or_never().is_some() {
+        if settling.as_mut().now_or_never().is_some() {
             return;
         }
-        // Without a runtime (the process is ending) the ticket settles by its estimate when dropped.
         if let Ok(runtime) = Handle::try_current() {
-            self.gateway.settling.spawn_on(settle, &runtime);
+            self.gateway.settling.spawn_on(settling, &runtime);
         }
     }
 
@@ -267,16 +310,20 @@ impl Account {
             (_, None) => status,
         };
         metrics.finished(self.operation, reached, self.arrived.elapsed());
-        if let Some(tokens) = tokens {
-            let usage = Usage {
-                input: Some(tokens.input),
-                cached_input: tokens.cached,
-                cache_write: None,
-                output: Some(tokens.output),
-                reasoning: tokens.reasoning,
-            };
-            metrics.tokens(&usage, tokens.estimated);
+        if let (Some(tokens), None) = (tokens, self.session) {
+            self.count_tokens(tokens);
         }
+    }
+
+    fn count_tokens(&self, tokens: Tokens) {
+        let usage = Usage {
+            input: Some(tokens.input),
+            cached_input: tokens.cached,
+            cache_write: None,
+            output: Some(tokens.output),
+            reasoning: tokens.reasoning,
+        };
+        self.gateway.metrics.tokens(&usage, tokens.estimated);
     }
 }
 
@@ -288,7 +335,7 @@ impl Drop for Account {
         let end = self.end();
         let tokens = self.tokens(&record, end);
         self.settle_quota(tokens);
-        if end == End::Complete {
+        if end == End::Complete && self.session.is_none() {
             self.learn(&record);
         }
         self.count(record.status, tokens, end);

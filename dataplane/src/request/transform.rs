@@ -46,6 +46,16 @@ pub fn upstream_headers(
     headers
 }
 
+/// Makes the same for a WebSocket, all but what opens it.
+pub fn socket_headers(caller: &HeaderMap, request_id: &HeaderValue) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(12);
+    for name in PASSED.iter().chain([&OPENAI_BETA]) {
+        pass(caller, name, &mut headers);
+    }
+    headers.insert(REQUEST_ID, request_id.clone());
+    headers
+}
+
 fn pass(caller: &HeaderMap, name: &HeaderName, headers: &mut HeaderMap) {
     for value in caller.get_all(name) {
         headers.append(name.clone(), value.clone());
@@ -87,6 +97,10 @@ mod tests {
             "accept",
             "accept-encoding",
             "content-type",
+            "origin",
+            "sec-websocket-key",
+            "sec-websocket-protocol",
+            "sec-websocket-extensions",
         ] {
             caller.append(
                 HeaderName::from_static(name),
@@ -101,6 +115,7 @@ mod tests {
             upstream_headers(&caller, WireProtocol::OpenAI, &ID, false),
             plain
         );
+        assert_eq!(socket_headers(&caller, &ID).len(), 1);
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(super) struct TestGateway {
     writer: Writer,
     server: JoinHandle<()>,
     stop: DropGuard,
+    stop_token: CancellationToken,
     counting: (CancellationToken, JoinHandle<()>),
 }
 
@@ -115,7 +116,21 @@ impl TestGateway {
         counters: quota::Store,
         counts: Arc<QuotaCounters>,
     ) -> Self {
-        Self::with_parts(store, counters, counts, Pool::new(Addresses::Any)).await
+        Self::with_parts(store, counters, counts, Pool::new(Addresses::Any), DRAIN).await
+    }
+
+    /// Cuts what is open so long after it was told to stop.
+    pub(super) async fn draining_within(world: World, limit: Duration) -> Self {
+        let memory = quota::Store::Memory(MemoryStore::default());
+        let drain = Drain { limit, ..DRAIN };
+        Self::with_parts(
+            world.store(),
+            memory,
+            Arc::default(),
+            Pool::new(Addresses::Any),
+            drain,
+        )
+        .await
     }
 
     /// Trusts this certificate and no other.
@@ -128,6 +143,7 @@ impl TestGateway {
             memory,
             Arc::default(),
             Pool::with_roots(roots, Addresses::Any),
+            DRAIN,
         )
         .await
     }
@@ -135,14 +151,21 @@ impl TestGateway {
     /// Reaches only providers at such addresses.
     pub(super) async fn guarded(world: World, addresses: Addresses) -> Self {
         let memory = quota::Store::Memory(MemoryStore::default());
-        Self::with_parts(world.store(), memory, Arc::default(), Pool::new(addresses)).await
+        Self::with_parts(
+            world.store(),
+            memory,
+            Arc::default(),
+            Pool::new(addresses),
+            DRAIN,
+        )
+        .await
     }
 
     /// Serves callers on such terms, with room for so many.
     pub(super) async fn behind(world: World, door: Door) -> Self {
         let memory = quota::Store::Memory(MemoryStore::default());
         let pool = Pool::new(Addresses::Any);
-        Self::with_door(world.store(), memory, Arc::default(), pool, door).await
+        Self::with_door(world.store(), memory, Arc::default(), pool, DRAIN, door).await
     }
 
     async fn with_parts(
@@ -150,8 +173,9 @@ impl TestGateway {
         counters: quota::Store,
         counts: Arc<QuotaCounters>,
         upstream: Pool,
+        drain: Drain,
     ) -> Self {
-        Self::with_door(store, counters, counts, upstream, Door::default()).await
+        Self::with_door(store, counters, counts, upstream, drain, Door::default()).await
     }
 
     async fn with_door(
@@ -159,6 +183,7 @@ impl TestGateway {
         counters: quota::Store,
         counts: Arc<QuotaCounters>,
         upstream: Pool,
+        drain: Drain,
         door: Door,
     ) -> Self {
         let (lines, log) = mpsc::unbounded_channel();
@@ -189,8 +214,9 @@ impl TestGateway {
             address: listener.address(),
             log,
             writer,
-            server: tokio::spawn(listener.serve(shared.clone(), door, DRAIN, stop.clone())),
+            server: tokio::spawn(listener.serve(shared.clone(), door, drain, stop.clone())),
             shared,
+            stop_token: stop.clone(),
             stop: stop.drop_guard(),
             counting: (stop_counting, replay),
         }
@@ -260,6 +286,11 @@ impl TestGateway {
         self.shared.settling.close();
         soon(self.shared.settling.wait()).await;
         self.shared.settling.reopen();
+    }
+
+    /// Tells it to stop, and goes on.
+    pub(super) fn begin_to_stop(&self) {
+        self.stop_token.cancel();
     }
 
     /// Stops, and gives the lines of the log that nobody has read.

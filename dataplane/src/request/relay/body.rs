@@ -81,6 +81,11 @@ impl ResponseBody {
         self
     }
 
+    /// Of an answer after which another protocol is spoken.
+    pub fn nothing() -> Self {
+        Self(Kind::Whole(Bytes::new(), None))
+    }
+
     /// A stream; dropping it half-way cancels the provider's.
     pub fn stream(held: Box<HeldStream>, account: Account) -> Self {
         Self(Kind::Stream(Box::new(Stream {

@@ -97,6 +97,11 @@ impl Clocks {
         self.phase = Phase::Next(Instant::now());
     }
 
+    /// Nothing is awaited: only the whole time counts, until something is.
+    pub fn rest(&mut self) {
+        self.phase = Phase::Untimed;
+    }
+
     /// Waits for a future, but not past any timeout or block. Cancel-safe if the future is.
     pub async fn within<F: Future>(&mut self, future: F) -> Result<F::Output, Interruption> {
         let mut future = pin!(future);

@@ -1,0 +1,157 @@
+//! Realtime: a request that becomes a session over WebSocket, and is metered response by response.
+//!
+//! It walks the steps of every request up to the provider's answer. Then a task of its own carries
+//! bytes between caller and provider (`tunnel`), untouched, and hears what they cost (`meter`).
+//!
+//! ```text
+//! caller ◄──► hyper ── 101 or 200 ──► tunnel ◄──► provider
+//!                                       │ response.created, response.done
+//!                                       ▼
+//!                                     meter ──► quotas, account
+//! ```
+
+mod flow;
+pub mod handshake;
+mod meter;
+pub mod query;
+mod tunnel;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderMap, Response};
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::admit::{self, Admitted, Laid, authorize};
+use super::attempt::{self, Opened, SocketOrder, longest_total};
+use super::authenticate::Caller;
+use super::error::Result;
+use super::life::note_match;
+use super::matching::{self, Facts};
+use super::relay::ResponseBody;
+use super::routes::Routes;
+use super::settle::Account;
+use crate::arrival::Arrival;
+use crate::gateway::Gateway;
+use handshake::Handshake;
+use meter::{Meter, Subject};
+use query::Query;
+use tunnel::Tunnel;
+
+/// How long the sessions of a listener that is over may take to say so.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// The sessions of a listener: they outlive the requests that opened them, and over HTTP/1.1 the
+/// connections as hyper knows them.
+#[derive(Clone, Debug, Default)]
+pub struct Sockets {
+    tasks: TaskTracker,
+    over: CancellationToken,
+}
+
+impl Sockets {
+    /// Waits until no session is left; called once no request can open another.
+    pub async fn wait(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Tells those that are left to end, and waits while they tell their callers.
+    pub async fn end(&self) {
+        self.over.cancel();
+        // Who does not come to its end in time goes with its connection.
+        let _ = tokio::time::timeout(FAREWELL, self.wait()).await;
+    }
+}
+
+/// A session whose provider has agreed.
+pub struct Session {
+    handshake: Handshake,
+    opened: Opened,
+    subject: Subject,
+    laid: Laid,
+    headers: HeaderMap,
+}
+
+/// From the rule to the provider's agreement.
+pub(super) async fn open(
+    gateway: &Gateway,
+    arrival: &Arrival,
+    routes: &Routes,
+    caller: &Caller,
+    parts: &Parts,
+    account: &mut Account,
+) -> Result<Session> {
+    let handshake = Handshake::parse(parts)?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    account.note(|record| {
+        record.stream = true;
+        record.model.requested = Some(query.model.clone());
+    });
+    let facts = Facts {
+        path: parts.uri.path(),
+        headers: &parts.headers,
+        model: &query.model,
+    };
+    let matched = matching::find(routes, caller, facts)?;
+    note_match(account, &matched);
+    matched.route.refuse_suspended()?;
+    let consumer = matched.consumer.as_deref();
+    authorize(matched.route.allow()?, consumer, &query.model)?;
+    let total = longest_total(matched.rule);
+    let subject = Subject::of(arrival, routes, &matched, query.model.clone(), total);
+    let laid = Laid::over(routes.domain())?;
+    let counted = subject.counted(meter::LEAST, 1);
+    let Admitted { ticket, headers } =
+        admit::reserve(&gateway.quotas, &laid, &counted, total).await?;
+    account.hold(ticket);
+    let order = SocketOrder {
+        rule: matched.rule,
+        model: &query.model,
+        headers: &parts.headers,
+        query: &query,
+        protocols: handshake.protocols.as_ref(),
+    };
+    let deadline = total.and_then(|total| Instant::now().checked_add(total));
+    let opened = attempt::upgrade(&gateway.upstream, &order, deadline, account).await?;
+    Ok(Session {
+        handshake,
+        opened,
+        subject,
+        laid,
+        headers,
+    })
+}
+
+/// Says yes to the caller, and begins the session once that is said.
+pub(super) fn begin(
+    session: Session,
+    client: OnUpgrade,
+    sockets: &Sockets,
+    gateway: &Arc<Gateway>,
+    mut account: Account,
+) -> Response<ResponseBody> {
+    let Session {
+        handshake,
+        mut opened,
+        subject,
+        laid,
+        mut headers,
+    } = session;
+    let (status, said) = handshake.answer(opened.protocol.take());
+    headers.extend(said);
+    account.answered(status);
+    account.begin_session();
+    let meter = Meter::new(gateway.clone(), account, subject, laid);
+    let over = sockets.over.clone();
+    let carrying = async move { Tunnel::open(client, opened, meter, over).await };
+    sockets.tasks.spawn(carrying);
+    let mut response = Response::new(ResponseBody::nothing());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
