@@ -102,6 +102,12 @@ pub struct Tokens {
     pub output: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<u64>,
+    /// The part of the input that was sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_input: Option<u64>,
+    /// The part of the output that was sound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_output: Option<u64>,
     /// The provider did not say all of it.
     #[serde(skip_serializing_if = "is_false")]
     pub estimated: bool,
@@ -119,6 +125,8 @@ impl Tokens {
             cached: sum(self.cached, other.cached),
             output: self.output.saturating_add(other.output),
             reasoning: sum(self.reasoning, other.reasoning),
+            audio_input: sum(self.audio_input, other.audio_input),
+            audio_output: sum(self.audio_output, other.audio_output),
             estimated: self.estimated || other.estimated,
         };
     }

@@ -65,6 +65,8 @@ struct TokenMetrics {
     cached_input: Counter,
     output: Counter,
     reasoning: Counter,
+    audio_input: Counter,
+    audio_output: Counter,
     estimated: Counter,
     input_sizes: Histogram,
     output_sizes: Histogram,
@@ -202,6 +204,8 @@ impl TokenMetrics {
             cached_input: kind("cached_input"),
             output: kind("output"),
             reasoning: kind("reasoning"),
+            audio_input: kind("audio_input"),
+            audio_output: kind("audio_output"),
             estimated: counter(
                 registry,
                 "turnpike_requests_estimated",
@@ -218,6 +222,8 @@ impl TokenMetrics {
             (&self.cached_input, usage.cached_input),
             (&self.output, usage.output),
             (&self.reasoning, usage.reasoning),
+            (&self.audio_input, usage.audio_input),
+            (&self.audio_output, usage.audio_output),
         ] {
             counter.inc_by(tokens.unwrap_or(0));
         }

@@ -83,13 +83,19 @@ fn done(response: &Object<'_>) -> Option<Usage> {
 
 /// Input includes what is cached. A transcription may be counted in seconds: that is no tokens.
 fn usage(said: &Object<'_>) -> Option<Usage> {
-    let details = said.object("input_token_details").unwrap_or_default();
+    let details = |name| said.object(name).unwrap_or_default();
+    let (of_input, of_output) = (
+        details("input_token_details"),
+        details("output_token_details"),
+    );
     let (total, output) = (said.u64("total_tokens"), said.u64("output_tokens"));
     let rest = || Some(total?.saturating_sub(output.unwrap_or(0)));
     let usage = Usage {
         input: said.u64("input_tokens").or_else(rest),
-        cached_input: details.u64("cached_tokens"),
+        cached_input: of_input.u64("cached_tokens"),
         output,
+        audio_input: of_input.u64("audio_tokens"),
+        audio_output: of_output.u64("audio_tokens"),
         ..Usage::default()
     };
     (usage.input.is_some() || usage.output.is_some()).then_some(usage)
@@ -157,6 +163,8 @@ mod tests {
             input: Some(127),
             cached_input: Some(64),
             output: Some(148),
+            audio_input: Some(8),
+            audio_output: Some(112),
             ..Usage::default()
         };
         assert_eq!(done_with(json!({"usage": usage})), Some(expected));

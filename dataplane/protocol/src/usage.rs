@@ -13,6 +13,10 @@ pub struct Usage {
     pub output: Option<u64>,
     /// The part of `output` that was reasoning.
     pub reasoning: Option<u64>,
+    /// The part of `input` that was sound, where a session tells it.
+    pub audio_input: Option<u64>,
+    /// The part of `output` that was sound, where a session tells it.
+    pub audio_output: Option<u64>,
 }
 
 impl Usage {
@@ -35,6 +39,8 @@ impl Usage {
         self.cache_write = newer.cache_write.or(self.cache_write);
         self.output = newer.output.or(self.output);
         self.reasoning = newer.reasoning.or(self.reasoning);
+        self.audio_input = newer.audio_input.or(self.audio_input);
+        self.audio_output = newer.audio_output.or(self.audio_output);
     }
 }
 

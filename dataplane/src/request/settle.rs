@@ -322,6 +322,8 @@ impl Account {
             cache_write: None,
             output: Some(tokens.output),
             reasoning: tokens.reasoning,
+            audio_input: tokens.audio_input,
+            audio_output: tokens.audio_output,
         };
         self.gateway.metrics.tokens(&usage, tokens.estimated);
     }

@@ -107,6 +107,22 @@ pub(super) fn chat_answer(text: &str) -> serde_json::Value {
     })
 }
 
+/// Takes handshakes for `localhost`, and would rather speak HTTP/2 than HTTP/1.1.
+pub(super) fn localhost() -> (TlsAcceptor, CertificateDer<'static>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = made.cert.der().clone();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    (TlsAcceptor::from(Arc::new(config)), certificate)
+}
+
 impl FakeProvider {
     /// Starts a provider that does the same with every request.
     pub(super) async fn start(script: Script) -> Self {
@@ -115,18 +131,8 @@ impl FakeProvider {
 
     /// Starts one that speaks HTTP/1.1 and HTTP/2 over TLS, for the name `localhost`.
     pub(super) async fn start_tls(script: Script) -> (Self, CertificateDer<'static>) {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let certificate = made.cert.der().clone();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key)
-            .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        (Self::start_tls_as(script, config).await, certificate)
+        let (acceptor, certificate) = localhost();
+        (Self::start_with(script, Some(acceptor)).await, certificate)
     }
 
     /// Starts one over TLS of this kind.

@@ -49,7 +49,7 @@ fn serve_at(store: &Store, addresses: &[SocketAddr]) {
     assert!(refused.is_empty(), "{refused:?}");
 }
 
-async fn gateway_to(addresses: &[SocketAddr]) -> TestGateway {
+pub(super) async fn gateway_to(addresses: &[SocketAddr]) -> TestGateway {
     let gateway = TestGateway::start(world()).await;
     serve_at(&gateway.shared.store, addresses);
     gateway
@@ -65,7 +65,7 @@ fn count(provider: &mut FakeProvider) -> usize {
 }
 
 /// An address that refuses connections.
-async fn refusing() -> SocketAddr {
+pub(super) async fn refusing() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     listener.local_addr().unwrap()
 }

@@ -1,15 +1,23 @@
 //! Realtime: how a session is opened, and how it is refused.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use futures::{SinkExt, StreamExt};
+use http::Version;
+use rustls::pki_types::CertificateDer;
 use serde_json::json;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use turnpike_snapshot::provider::Provider;
 use turnpike_snapshot::retries::{Failure, Retries};
 
 use super::request_gateway::{TestGateway, request, soon};
-use super::request_provider::{FakeProvider, Script, json as answers};
+use super::request_provider::{FakeProvider, Script, json as answers, localhost};
+use super::request_service::{gateway_to as service_at, refusing};
 use super::request_socket_parties::{
-    RealtimeProvider, Seen, asking, asking_for, gateway_to, open, open_with, refused,
+    RealtimeProvider, Seen, asking, asking_for, created, done, gateway_to, open, open_with, refused,
 };
 use super::request_world::{KEY, PROVIDER_KEY, World, backend, echo, model, object, upstream};
 
@@ -67,7 +75,12 @@ async fn a_session_is_carried_both_ways_and_its_responses_are_counted() {
         audio
     );
     server.respond("r1", 100, 20).await;
-    server.respond("r2", 150, 30).await;
+    let mut spoken = done("r2", 150, 30);
+    let usage = &mut spoken["response"]["usage"];
+    usage["input_token_details"]["audio_tokens"] = 90.into();
+    usage["output_token_details"] = json!({"text_tokens": 5, "audio_tokens": 25});
+    server.say(created("r2")).await;
+    server.say(spoken).await;
     for kind in ["created", "done", "created", "done"] {
         assert_eq!(client.hear().await["type"], format!("response.{kind}"));
     }
@@ -84,7 +97,7 @@ async fn a_session_is_carried_both_ways_and_its_responses_are_counted() {
     assert_eq!(line["path"], "/team/v1/realtime");
     assert_eq!(
         line["tokens"],
-        json!({"input": 250, "cached": 2, "output": 50})
+        json!({"input": 250, "cached": 2, "output": 50, "audio_input": 90, "audio_output": 25})
     );
     assert_eq!(line["model"]["upstream"], "org/gpt-realtime");
     assert!(line["bytes_in"].as_u64().unwrap() > 300_000);
@@ -92,6 +105,10 @@ async fn a_session_is_carried_both_ways_and_its_responses_are_counted() {
     let requests = "turnpike_requests_total{operation=\"realtime\",status=\"2xx\"}";
     assert_eq!(gateway.metric(requests), 1);
     assert_eq!(gateway.metric("turnpike_tokens_total{kind=\"output\"}"), 50);
+    assert_eq!(
+        gateway.metric("turnpike_tokens_total{kind=\"audio_output\"}"),
+        25
+    );
     assert_eq!(gateway.metric("turnpike_requests_in_flight"), 0);
     assert!(gateway.stop().await.is_empty());
 }
@@ -268,4 +285,71 @@ async fn a_caller_that_leaves_before_the_provider_agrees_cancels_it() {
     soon(provider.left()).await;
     assert_eq!(gateway.log_line().await["end"], "client_gone");
     assert!(gateway.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_at_a_service_goes_to_an_endpoint_that_answers() {
+    let mut provider = RealtimeProvider::start().await;
+    let gateway = service_at(&[refusing().await, provider.address]).await;
+    for _ in 0..4 {
+        let mut client = open(&gateway).await;
+        let (asked, mut server) = provider.session().await;
+        assert_eq!(asked.headers()["host"], "vllm.tenant.svc:8000");
+        server.respond("r", 1, 1).await;
+        assert_eq!(client.hear().await["type"], "response.created");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_over_tls_is_asked_in_the_first_version_of_http() {
+    let mut provider = RealtimeProvider::start().await;
+    let (address, certificate) = secured(provider.address).await;
+    let url = format!("https://localhost:{}/v1", address.port());
+    let gateway = TestGateway::trusting(World::with(upstream("OpenAI", &url)), certificate).await;
+    let mut client = open(&gateway).await;
+    let (asked, mut server) = provider.session().await;
+    assert_eq!(asked.version(), Version::HTTP_11);
+    server.say(json!({"type": "session.created"})).await;
+    assert_eq!(client.hear().await["type"], "session.created");
+}
+
+/// A door over TLS for `localhost` to what is at this address.
+async fn secured(behind: SocketAddr) -> (SocketAddr, CertificateDer<'static>) {
+    let (acceptor, certificate) = localhost();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut outside = acceptor.accept(stream).await.unwrap();
+        let mut inside = TcpStream::connect(behind).await.unwrap();
+        let _ = copy_bidirectional(&mut outside, &mut inside).await;
+    });
+    (address, certificate)
+}
+
+#[tokio::test]
+async fn a_caller_that_does_not_read_holds_up_the_provider() {
+    let mut provider = RealtimeProvider::start().await;
+    let gateway = gateway_to(&provider, 1_000_000).await;
+    let mut client = open(&gateway).await;
+    let (_, mut server) = provider.session().await;
+    let piece = Message::binary(vec![7; 1 << 20]);
+    let mut sent = 0;
+    // What the sockets of this machine take, and no more.
+    while let Ok(outcome) =
+        tokio::time::timeout(Duration::from_millis(500), server.0.send(piece.clone())).await
+    {
+        outcome.unwrap();
+        sent += 1;
+        assert!(sent < 100, "{sent} MiB are held somewhere");
+    }
+    let reading = async {
+        let mut read = 0;
+        while read < sent {
+            assert_eq!(client.0.next().await.unwrap().unwrap().len(), 1 << 20);
+            read += 1;
+        }
+    };
+    let sending = async { server.0.flush().await.unwrap() };
+    soon(async { tokio::join!(reading, sending) }).await;
 }

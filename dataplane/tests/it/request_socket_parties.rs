@@ -158,7 +158,7 @@ pub(super) fn created(id: &str) -> Value {
 pub(super) fn done(id: &str, input: u64, output: u64) -> Value {
     let usage = json!({
         "total_tokens": input + output, "input_tokens": input, "output_tokens": output,
-        "input_token_details": {"cached_tokens": 1, "audio_tokens": 2},
+        "input_token_details": {"cached_tokens": 1},
     });
     let response = json!({"id": id, "status": "completed", "usage": usage});
     json!({"type": "response.done", "event_id": "e", "response": response})

@@ -39,7 +39,7 @@ impl Parts {
             cached_input: self.cache_read,
             cache_write: self.cache_write,
             output: self.output,
-            reasoning: None,
+            ..Usage::default()
         };
         (!usage.is_empty()).then_some(usage)
     }
@@ -67,7 +67,7 @@ mod tests {
             cached_input: Some(90),
             cache_write: Some(5),
             output: Some(1),
-            reasoning: None,
+            ..Usage::default()
         };
         assert_eq!(usage, Some(expected));
     }

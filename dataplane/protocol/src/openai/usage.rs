@@ -20,6 +20,7 @@ pub(crate) fn read(usage: &Object<'_>) -> Usage {
         cache_write: prompt.u64("cache_write_tokens"),
         output: usage.u64("completion_tokens"),
         reasoning: completion.u64("reasoning_tokens"),
+        ..Usage::default()
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) fn count(known: Known) -> Tokens {
         cached: usage.cached_input,
         output,
         reasoning: usage.reasoning,
+        audio_input: usage.audio_input,
+        audio_output: usage.audio_output,
         estimated: !(is_said && known.is_whole),
     }
 }

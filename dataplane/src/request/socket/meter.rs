@@ -238,6 +238,8 @@ fn told(usage: Usage) -> Tokens {
         cached: usage.cached_input,
         output: usage.output.unwrap_or(0),
         reasoning: usage.reasoning,
+        audio_input: usage.audio_input,
+        audio_output: usage.audio_output,
         estimated: false,
     }
 }
