@@ -194,25 +194,30 @@ impl Host {
             metrics: metrics.clone(),
         };
         let whole = conduct.uptake.clone();
+        let sockets = Arc::new(self.sockets.of_connection());
+        let opening = sockets.clone();
         let answer = |request: Request<Incoming>, tls| {
-            let (host, whole) = (self.clone(), whole.clone());
+            let (host, whole, sockets) = (self.clone(), whole.clone(), opening.clone());
             // A future of its own: it would be moved several times before it begins, and is gone once
             // the answer is on its way.
             let answering = async move {
                 let uptake = patience::of_stream().unwrap_or(whole);
-                host.answer(request, address, tls, uptake).await
+                host.answer(request, address, tls, uptake, &sockets).await
             };
             Box::pin(answering)
         };
         let Some(handshakes) = &self.door.handshakes else {
             let answer = |request| answer(request, None);
-            return connection::serve(socket, answer, conduct).await;
+            // Boxed, as below: what hyper needs is given back while a session goes on.
+            Box::pin(connection::serve(socket, answer, conduct)).await;
+            return sockets.closed().await;
         };
         let securing = handshakes.secure(socket, Asker::from(address.ip()));
         let cut = conduct.stages.cut.clone();
         if let Some(Some((stream, tls))) = cut.run_until_cancelled(securing).await {
             let answer = |request| answer(request, Some(tls.clone()));
-            connection::serve(stream, answer, conduct).await;
+            Box::pin(connection::serve(stream, answer, conduct)).await;
+            sockets.closed().await;
         }
     }
 
@@ -222,12 +227,13 @@ impl Host {
         address: SocketAddr,
         tls: Option<Arc<Tls>>,
         uptake: Uptake,
+        sockets: &Sockets,
     ) -> Response<ResponseBody> {
         let forwarders = &self.door.terms.forwarders;
         let remote = forwarders.caller(address.ip(), request.headers());
         let arrival = Arrival::of(&request, remote, tls, uptake, Instant::now());
         let request = request.map(RequestBody::new);
-        life::serve(&self.gateway, &self.sockets, arrival, request).await
+        life::serve(&self.gateway, sockets, arrival, request).await
     }
 }
 
@@ -243,11 +249,8 @@ impl Open {
     async fn drain(self, limit: Duration) {
         self.stages.draining.cancel();
         self.connections.close();
-        let all = async {
-            self.connections.wait().await;
-            self.host.sockets.wait().await;
-        };
-        if tokio::time::timeout(limit, all).await.is_err() {
+        let finished = tokio::time::timeout(limit, self.connections.wait()).await;
+        if finished.is_err() {
             warn!(
                 connections = self.connections.len(),
                 "drain is over, requests are cut"

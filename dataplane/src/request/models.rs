@@ -19,7 +19,7 @@ use super::routes::Routes;
 use crate::store::view::RuleView;
 
 /// Operations that a model may be for; the path of each decides which rules apply.
-const USES: [&str; 2] = ["/v1/chat/completions", "/v1/embeddings"];
+const USES: [&str; 3] = ["/v1/chat/completions", "/v1/embeddings", "/v1/realtime"];
 /// Names looked at for one list; beyond it a list helps nobody.
 const MAX_NAMES: usize = 10_000;
 
@@ -65,7 +65,7 @@ impl Question<'_> {
     }
 
     /// The paths by which a model could be used, under the prefix of this request.
-    fn uses(&self) -> [String; 2] {
+    fn uses(&self) -> [String; USES.len()] {
         let at = self.path.find("/v1/models").unwrap_or(0);
         USES.map(|usage| format!("{}{usage}", &self.path[..at]))
     }

@@ -45,26 +45,42 @@ use tunnel::Tunnel;
 /// How long the sessions of a listener that is over may take to say so.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// The sessions of a listener: they outlive the requests that opened them, and over HTTP/1.1 the
-/// connections as hyper knows them.
+/// The sessions of a connection and of its listener: they outlive the requests that opened them, and
+/// over HTTP/1.1 the connection as hyper knows it.
 #[derive(Clone, Debug, Default)]
 pub struct Sockets {
-    tasks: TaskTracker,
+    all: TaskTracker,
+    /// Of one connection.
+    here: TaskTracker,
     over: CancellationToken,
 }
 
 impl Sockets {
-    /// Waits until no session is left; called once no request can open another.
-    pub async fn wait(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
+    /// Those of another connection of the listener.
+    pub fn of_connection(&self) -> Self {
+        Self {
+            here: TaskTracker::new(),
+            ..self.clone()
+        }
     }
 
-    /// Tells those that are left to end, and waits while they tell their callers.
+    /// Waits until no session of the connection is left; called once no request of it can open
+    /// another.
+    pub async fn closed(&self) {
+        self.here.close();
+        self.here.wait().await;
+    }
+
+    /// Tells all sessions of the listener to end, and waits while they tell their callers.
     pub async fn end(&self) {
         self.over.cancel();
+        self.all.close();
         // Who does not come to its end in time goes with its connection.
-        let _ = tokio::time::timeout(FAREWELL, self.wait()).await;
+        let _ = tokio::time::timeout(FAREWELL, self.all.wait()).await;
+    }
+
+    fn spawn(&self, session: impl Future<Output = ()> + Send + 'static) {
+        self.all.spawn(self.here.track_future(session));
     }
 }
 
@@ -147,9 +163,7 @@ pub(super) fn begin(
     account.answered(status);
     account.begin_session();
     let meter = Meter::new(gateway.clone(), account, subject, laid);
-    let over = sockets.over.clone();
-    let carrying = async move { Tunnel::open(client, opened, meter, over).await };
-    sockets.tasks.spawn(carrying);
+    sockets.spawn(Tunnel::open(client, opened, meter, sockets.over.clone()));
     let mut response = Response::new(ResponseBody::nothing());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
