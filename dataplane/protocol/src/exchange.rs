@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::anthropic;
 use crate::fault::Unsupported;
-use crate::head::Head;
+use crate::head::{Head, Member};
 use crate::json;
 use crate::openai;
 use crate::operation::{ClientProtocol, Operation};
@@ -89,19 +89,21 @@ pub fn encode(
     body: &Bytes,
     target: &Target<'_>,
 ) -> Result<Outgoing, Unsupported> {
-    let is_chat = match operation {
-        Operation::ChatCompletions => true,
-        Operation::Embeddings => false,
-        Operation::Models | Operation::Model { .. } | Operation::Realtime => {
-            return Err(no_such_operation(operation, target));
-        }
-    };
+    if matches!(
+        operation,
+        Operation::Models | Operation::Model { .. } | Operation::Realtime
+    ) {
+        return Err(no_such_operation(operation, target));
+    }
     let (body, dropped) = match (client, target.protocol) {
         (ClientProtocol::OpenAI, WireProtocol::OpenAI) => (
-            splice::apply(body, &edits(head, target, is_chat)),
+            splice::apply(
+                body,
+                &edits(operation, head, Some(target.upstream_model)).splices,
+            ),
             Vec::new(),
         ),
-        (ClientProtocol::OpenAI, WireProtocol::Anthropic) if is_chat => {
+        (ClientProtocol::OpenAI, WireProtocol::Anthropic) if is_chat(operation) => {
             let conversation = openai::request::parse(body)?;
             let written = anthropic::request::write(&conversation, target.upstream_model)?;
             let dropped = [conversation.dropped, written.dropped].concat();
@@ -111,23 +113,36 @@ pub fn encode(
             return Err(no_such_operation(operation, target));
         }
     };
-    let reply = ReplyPlan {
+    Ok(Outgoing {
+        body,
+        reply: plan(client, operation, head, target),
+        dropped,
+    })
+}
+
+/// Plans how to read the answer to a request of this head.
+pub fn plan(
+    client: ClientProtocol,
+    operation: &Operation,
+    head: &Head,
+    target: &Target<'_>,
+) -> ReplyPlan {
+    ReplyPlan {
         client,
         provider: target.protocol,
         operation: operation.clone(),
-        streaming: is_chat && head.is_streaming(),
+        streaming: is_chat(operation) && head.is_streaming(),
         wants_usage: head.wants_usage(),
         model: match &head.model {
             Some(model) => model.value.clone(),
             None => target.upstream_model.to_owned(),
         },
         created: target.created,
-    };
-    Ok(Outgoing {
-        body,
-        reply,
-        dropped,
-    })
+    }
+}
+
+fn is_chat(operation: &Operation) -> bool {
+    *operation == Operation::ChatCompletions
 }
 
 fn no_such_operation(operation: &Operation, target: &Target<'_>) -> Unsupported {
@@ -142,69 +157,117 @@ fn no_such_operation(operation: &Operation, target: &Target<'_>) -> Unsupported 
     }
 }
 
-/// What must change where the protocol stays: the model's name, and on streams that the usage is told.
-fn edits(head: &Head, target: &Target<'_>, is_chat: bool) -> Vec<Splice> {
-    let mut edits = Vec::new();
-    let mut inserted = Vec::new();
-    match (&head.model, &head.null_model) {
-        (Some(model), _) if model.value == target.upstream_model => {}
-        (Some(model), _) => {
-            edits.push(Splice::replace(
-                model.span.clone(),
-                json::quoted(target.upstream_model),
-            ));
-        }
-        (None, Some(null)) => {
-            edits.push(Splice::replace(
-                null.clone(),
-                json::quoted(target.upstream_model),
-            ));
-        }
-        (None, None) => {
-            inserted.extend_from_slice(b"\"model\":");
-            json::write(&mut inserted, target.upstream_model);
-        }
-    }
-    if is_chat && head.is_streaming() && !head.wants_usage() {
-        match ask_for_usage(head) {
-            Some(edit) => edits.push(edit),
-            None => {
-                let comma: &[u8] = if inserted.is_empty() { b"" } else { b"," };
-                inserted.extend_from_slice(comma);
-                inserted.extend_from_slice(b"\"stream_options\":{\"include_usage\":true}");
+/// What must change of a request where the protocol stays, as far as its head is known.
+#[derive(Debug, Clone, Default)]
+pub struct Edits {
+    /// The edits. One whose place has been read does not change with what comes later.
+    pub splices: Vec<Splice>,
+    /// Whether none will be added, whatever is still to come.
+    pub are_all: bool,
+}
+
+/// Says what must change where the protocol stays: the model's name, and on streams that the usage is
+/// told.
+///
+/// `upstream_model` of `None`: the provider takes the caller's name for it. What is missing of the
+/// body is added at its end, since only there it is known to be missing.
+///
+/// Where `stream_options` comes before `stream`, the usage is asked for in any case: no provider takes
+/// options of a stream that is none, whatever they say. A `stream_options` of `null` that comes before
+/// `stream` stays if it has passed by then: the usage of that stream is an estimate.
+pub fn edits(operation: &Operation, head: &Head, upstream_model: Option<&str>) -> Edits {
+    let mut splices = Vec::new();
+    let mut added = Vec::new();
+    if let Some(model) = upstream_model {
+        match (&head.model, &head.null_model) {
+            (Some(asked), _) if asked.value == model => {}
+            (Some(Member { span, .. }), _) | (None, Some(span)) => {
+                splices.push(Splice::replace(span.clone(), json::quoted(model)));
+            }
+            (None, None) => {
+                added.extend_from_slice(b"\"model\":");
+                json::write(&mut added, model);
             }
         }
     }
-    if !inserted.is_empty() {
-        if !head.is_empty {
-            inserted.push(b',');
+    if is_chat(operation) && may_stream(head) && !head.wants_usage() {
+        match ask_for_usage(head) {
+            Asking::Edit(edit) => splices.push(edit),
+            Asking::Add => {
+                let comma: &[u8] = if added.is_empty() { b"" } else { b"," };
+                added.extend_from_slice(comma);
+                added.extend_from_slice(b"\"stream_options\":{\"include_usage\":true}");
+            }
+            Asking::Later => {}
         }
-        edits.push(Splice::insert(head.object_open, inserted));
     }
-    edits
+    if let Some(close) = head.close
+        && !added.is_empty()
+    {
+        if !head.is_empty {
+            added.insert(0, b',');
+        }
+        splices.push(Splice::insert(close, added));
+    }
+    Edits {
+        splices,
+        are_all: head.is_whole() || are_all(operation, head, upstream_model),
+    }
 }
 
-/// The edit that turns usage on, unless `stream_options` is missing altogether.
-fn ask_for_usage(head: &Head) -> Option<Splice> {
-    let Some(options) = &head.stream_options else {
-        let null = head.null_stream_options.clone()?;
-        return Some(Splice::replace(
-            null,
-            Bytes::from_static(b"{\"include_usage\":true}"),
-        ));
+/// Whether what is still to come cannot ask for another edit.
+fn are_all(operation: &Operation, head: &Head, upstream_model: Option<&str>) -> bool {
+    let has_model = head.model.is_some() || head.null_model.is_some();
+    let options = head.stream_options.as_ref();
+    let has_usage = options.is_some_and(|options| options.include_usage.is_some());
+    let asks = match &head.stream {
+        _ if head.wants_usage() => true,
+        Some(stream) => !stream.value || has_usage || head.null_stream_options.is_some(),
+        None => false,
     };
-    let options = &options.value;
-    Some(match &options.include_usage {
-        Some(asked) => Splice::replace(asked.span.clone(), Bytes::from_static(b"true")),
-        None if options.is_empty => Splice::insert(
-            options.object_open,
-            Bytes::from_static(b"\"include_usage\":true"),
-        ),
-        None => Splice::insert(
-            options.object_open,
-            Bytes::from_static(b"\"include_usage\":true,"),
-        ),
-    })
+    (has_model || upstream_model.is_none()) && (asks || !is_chat(operation))
+}
+
+fn may_stream(head: &Head) -> bool {
+    match &head.stream {
+        Some(stream) => stream.value,
+        None => !head.is_whole(),
+    }
+}
+
+/// How usage is turned on.
+enum Asking {
+    Edit(Splice),
+    /// `stream_options` is missing altogether.
+    Add,
+    /// It is not known yet.
+    Later,
+}
+
+fn ask_for_usage(head: &Head) -> Asking {
+    const ASKED: &[u8] = b"\"include_usage\":true";
+    let Some(options) = &head.stream_options else {
+        return match &head.null_stream_options {
+            Some(_) if !head.is_streaming() => Asking::Later,
+            Some(null) => {
+                let with = Bytes::from_static(b"{\"include_usage\":true}");
+                Asking::Edit(Splice::replace(null.clone(), with))
+            }
+            None if head.is_whole() => Asking::Add,
+            None => Asking::Later,
+        };
+    };
+    match (&options.include_usage, options.close) {
+        (Some(asked), _) => {
+            let with = Bytes::from_static(b"true");
+            Asking::Edit(Splice::replace(asked.span.clone(), with))
+        }
+        (None, Some(close)) if options.is_empty => {
+            Asking::Edit(Splice::insert(close, Bytes::from_static(ASKED)))
+        }
+        (None, Some(close)) => Asking::Edit(Splice::insert(close, [b",", ASKED].concat())),
+        (None, None) => Asking::Later,
+    }
 }
 
 #[cfg(test)]

@@ -28,9 +28,9 @@ pub mod websocket;
 
 pub use echo::{EchoEnd, EchoReply, EchoStep, echo};
 pub use error::{ErrorBody, ErrorKind, FaultClass, ProviderError, classify, encode_error};
-pub use exchange::{Decoded, Outgoing, ReplyPlan, ReplyStream, Target, encode};
+pub use exchange::{Decoded, Edits, Outgoing, ReplyPlan, ReplyStream, Target, edits, encode, plan};
 pub use fault::{BadReply, StreamFault, Unsupported};
-pub use head::{Head, HeadError, Member, scan};
+pub use head::{Head, HeadError, Member, Scanner, scan};
 pub use openai::models::{model_object, models_list};
 pub use operation::{ClientProtocol, Operation, UnknownOperation, recognise};
 pub use usage::Usage;

@@ -133,6 +133,7 @@ impl From<HeadError> for RequestError {
         let code = match fault {
             HeadError::NotJson { .. } | HeadError::NotObject => "invalid_json",
             HeadError::Duplicate { .. } => "duplicate_member",
+            HeadError::ModelTooLong { .. } => "invalid_model",
             HeadError::WrongType { .. } => "invalid_type",
         };
         let error = Self::bad_request(code, fault.to_string());

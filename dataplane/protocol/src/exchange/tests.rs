@@ -48,7 +48,7 @@ fn only_the_model_changes_in_a_whole_answer() {
     );
     assert_eq!(chat(r#"{"model":null}"#), r#"{"model":"up"}"#);
     assert_eq!(chat("{}"), r#"{"model":"up"}"#);
-    assert_eq!(chat(r#" {"a":1}"#), r#" {"model":"up","a":1}"#);
+    assert_eq!(chat(r#" {"a":1}"#), r#" {"a":1,"model":"up"}"#);
 }
 
 #[test]
@@ -56,11 +56,11 @@ fn streams_always_ask_for_usage() {
     for (given, sent) in [
         (
             r#"{"stream":true,"model":"up"}"#,
-            r#"{"stream_options":{"include_usage":true},"stream":true,"model":"up"}"#,
+            r#"{"stream":true,"model":"up","stream_options":{"include_usage":true}}"#,
         ),
         (
             r#"{"stream":true}"#,
-            r#"{"model":"up","stream_options":{"include_usage":true},"stream":true}"#,
+            r#"{"stream":true,"model":"up","stream_options":{"include_usage":true}}"#,
         ),
         (
             r#"{"stream":true,"model":"x","stream_options":null}"#,
@@ -68,11 +68,11 @@ fn streams_always_ask_for_usage() {
         ),
         (
             r#"{"stream":true,"model":"x","stream_options":{ }}"#,
-            r#"{"stream":true,"model":"up","stream_options":{"include_usage":true }}"#,
+            r#"{"stream":true,"model":"up","stream_options":{ "include_usage":true}}"#,
         ),
         (
             r#"{"stream":true,"model":"x","stream_options":{"z":1}}"#,
-            r#"{"stream":true,"model":"up","stream_options":{"include_usage":true,"z":1}}"#,
+            r#"{"stream":true,"model":"up","stream_options":{"z":1,"include_usage":true}}"#,
         ),
         (
             r#"{"stream":true,"model":"x","stream_options":{"include_usage":false}}"#,

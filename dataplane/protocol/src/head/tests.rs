@@ -14,10 +14,10 @@ fn deciding_members_come_with_their_places() {
     assert_eq!(head.model.as_ref().unwrap().value, "gpt-4");
     assert_eq!(at(body, &head.model), r#""gpt\u002d4""#);
     assert_eq!(at(body, &head.stream), "true");
-    assert_eq!(&body[..head.object_open], " {");
+    assert_eq!(&body[head.close.unwrap()..], "} ");
     let options = head.stream_options.as_ref().unwrap();
-    assert_eq!(&body[options.value.object_open..][..5], r#""x":1"#);
-    assert_eq!(at(body, &options.value.include_usage), "false");
+    assert_eq!(&body[options.close.unwrap()..][..3], "}, ");
+    assert_eq!(at(body, &options.include_usage), "false");
     assert!(head.is_streaming() && !head.wants_usage());
     assert_eq!((head.max_tokens, head.n), (Some(5), Some(2)));
 }
@@ -71,7 +71,7 @@ fn what_is_not_one_json_object_is_refused_with_its_place() {
         other => panic!("{body}: {other:?}"),
     };
     assert_eq!(offset(r#"{"a":1} x"#), 8);
-    assert_eq!(offset("{\n\"a\": tru"), 9);
+    assert_eq!(offset("{\n\"a\": tru"), 10);
     assert_eq!(offset("<html>"), 0);
     offset("");
     offset(r#"{"model":"a"#);

@@ -11,5 +11,6 @@ mod echo;
 mod faults;
 mod fuzz;
 mod golden;
+mod heads;
 mod recordings;
 mod replay;
