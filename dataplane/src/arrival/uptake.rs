@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Context;
+
+use futures::task::AtomicWaker;
 
 /// Shared by who writes an answer and who settles it. Clones share.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +15,11 @@ struct State {
     /// Something was handed over to be written, and no more was asked for since.
     is_waiting: AtomicBool,
     is_expired: AtomicBool,
+    /// The caller has ended its side of the connection and is to be asked, by something sent to it,
+    /// whether it is still there.
+    is_in_doubt: AtomicBool,
+    /// The stream that would send it.
+    stream: AtomicWaker,
 }
 
 impl Uptake {
@@ -28,6 +36,19 @@ impl Uptake {
     /// Whether a piece is on its way.
     pub fn is_waiting(&self) -> bool {
         self.0.is_waiting.load(Ordering::Relaxed)
+    }
+
+    /// The caller has ended its side: gone, or just done with its request.
+    pub fn doubt(&self) {
+        self.0.is_in_doubt.store(true, Ordering::Release);
+        self.0.stream.wake();
+    }
+
+    /// Whether a stream that has nothing to send should send something, once; it is woken when it
+    /// should.
+    pub fn is_doubted(&self, cx: &mut Context<'_>) -> bool {
+        self.0.stream.register(cx.waker());
+        self.0.is_in_doubt.swap(false, Ordering::Acquire)
     }
 
     /// The caller took nothing for too long.

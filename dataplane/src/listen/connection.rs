@@ -113,7 +113,7 @@ where
         }
     });
     let server = server(conduct.streams, conduct.client_write);
-    let mut connection = pin!(server.serve_connection(TokioIo::new(line), service));
+    let mut connection = pin!(server.serve_connection_with_upgrades(TokioIo::new(line), service));
     let mut first_head = pin!(tokio::time::sleep(HEADER_TIMEOUT));
     let mut awaits_first_head = true;
     let may_end = async {
@@ -122,7 +122,7 @@ where
     };
     let mut may_end = pin!(may_end);
     let mut is_ending = false;
-    let mut is_gone = pin!(gone(&conduct.watch, &signals));
+    let mut is_gone = pin!(gone(&conduct.watch, &signals, &conduct.uptake));
     let ended = loop {
         tokio::select! {
             ended = connection.as_mut() => break ended,
@@ -155,10 +155,11 @@ where
 }
 
 /// Waits until the caller has left; one that has only ended its side is asked.
-async fn gone(watch: &Watch, signals: &Signals) {
+async fn gone(watch: &Watch, signals: &Signals, uptake: &Uptake) {
     watch.closes().await;
     tokio::time::sleep(PROBE_AFTER).await;
     signals.half_closed();
+    uptake.doubt();
     watch.is_gone().await;
 }
 

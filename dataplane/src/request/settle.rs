@@ -132,6 +132,11 @@ impl Account {
         record.is_some_and(|record| record.bytes_in > 0)
     }
 
+    /// Whether the caller takes the answer.
+    pub fn uptake(&self) -> &Uptake {
+        &self.uptake
+    }
+
     /// Notes what is asked for.
     pub fn asks(&mut self, operation: &Operation) {
         self.operation = OperationLabel::named(Some(operation.as_str()));

@@ -48,6 +48,7 @@ const UNUSED: Duration = Duration::from_secs(120);
 pub(super) struct Lanes {
     connect: Arc<Connect>,
     origins: Mutex<Origins>,
+    upgrading: Arc<Origin>,
 }
 
 #[derive(Default)]
@@ -92,10 +93,17 @@ pub(super) struct Seat {
 
 impl Lanes {
     pub(super) fn new(connect: Connect) -> Self {
+        let connect = Arc::new(connect);
         Self {
-            connect: Arc::new(connect),
+            upgrading: Arc::new(Origin::upgrading(connect.clone())),
+            connect,
             origins: Mutex::default(),
         }
+    }
+
+    /// Where requests go that become something else.
+    pub(super) fn upgrading(&self) -> Arc<Origin> {
+        self.upgrading.clone()
     }
 
     /// Finds the origin of a URI; `None`: it has none.
@@ -111,17 +119,6 @@ impl Lanes {
         let origin = Arc::new(Origin::new(self.connect.clone()));
         origins.known.insert(key, (origin.clone(), now));
         Some(origin)
-    }
-}
-
-impl Lanes {
-    /// An origin of its own for one request that becomes something else: over HTTP/1.1, and no
-    /// connection is kept.
-    pub(super) fn upgrading(&self) -> Arc<Origin> {
-        Arc::new(Origin::with_first(
-            Lane::new(&self.connect, Versions::Http1),
-            self.connect.clone(),
-        ))
     }
 }
 
@@ -141,6 +138,11 @@ impl Origins {
 impl Origin {
     pub(super) fn new(connect: Arc<Connect>) -> Self {
         Self::with_first(Lane::new(&connect, Versions::Any), connect)
+    }
+
+    /// Of all hosts, for requests that become something else: over HTTP/1.1, and no connection is kept.
+    pub(super) fn upgrading(connect: Arc<Connect>) -> Self {
+        Self::with_first(Lane::new(&connect, Versions::Http1), connect)
     }
 
     fn with_first(first: Lane, connect: Arc<Connect>) -> Self {
@@ -205,9 +207,16 @@ impl Lane {
         if let Some(spoken) = spoken {
             peer.note(spoken);
         }
+        let idle = match versions {
+            Versions::Any => IDLE_PER_ADDRESS,
+            Versions::Http1 => 0,
+        };
         let now = Instant::now();
         Self {
-            client: pooled(Connector::new(connect.clone(), peer.clone(), versions)),
+            client: pooled(
+                Connector::new(connect.clone(), peer.clone(), versions),
+                idle,
+            ),
             peer,
             is_scouted: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
@@ -301,12 +310,12 @@ fn bounded(streams: u32) -> usize {
     streams.clamp(1, MAX_STREAMS)
 }
 
-fn pooled(connector: Connector) -> Pooled {
+fn pooled(connector: Connector, idle: usize) -> Pooled {
     Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_CONNECTION)
-        .pool_max_idle_per_host(IDLE_PER_ADDRESS)
+        .pool_max_idle_per_host(idle)
         .http2_keep_alive_interval(KEEP_ALIVE.0)
         .http2_keep_alive_timeout(KEEP_ALIVE.1)
         .http2_initial_stream_window_size(WINDOW)

@@ -36,6 +36,8 @@ const RESENDS: usize = 2;
 #[derive(Clone)]
 pub struct Pool {
     lanes: Arc<Lanes>,
+    /// For requests to endpoints that become something else.
+    upgrading_endpoints: Arc<Origin>,
     dialer: Dialer,
     addresses: Addresses,
     /// Of this machine.
@@ -90,6 +92,7 @@ impl Pool {
         let connect = Connect::to_providers(dialer.clone(), tls, None, None);
         Self {
             lanes: Arc::new(Lanes::new(connect)),
+            upgrading_endpoints: Arc::new(Origin::upgrading(Arc::new(Connect::Endpoint))),
             dialer,
             addresses,
             roots,
@@ -122,7 +125,7 @@ impl Pool {
         }
         let make = || Arc::new(Origin::new(Arc::new(Connect::Endpoint)));
         let origin = match is_upgrade(&request) {
-            true => make(),
+            true => self.upgrading_endpoints.clone(),
             false => endpoint.connections(make),
         };
         Ok(Sending::new(Some(origin), request, true))

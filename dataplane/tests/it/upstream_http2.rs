@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -209,6 +210,12 @@ async fn more_than_a_provider_takes_on_one_connection_go_over_others_at_once() {
     };
     assert_eq!([of(1), of(2), of(3)], [4, 4, 2]);
     drop((open, held));
+    soon(async {
+        while gateway.metric("turnpike_requests_in_flight") > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     // What has ended makes room on the first.
     let (_, received, _) = begun(&gateway, &mut provider).await;
     assert_eq!(received.connection, 1);

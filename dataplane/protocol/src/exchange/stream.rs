@@ -128,10 +128,15 @@ impl ReplyStream {
         }
     }
 
+    /// Whether half an event is already with the client.
+    pub fn is_mid_event(&self) -> bool {
+        matches!(&self.kind, Kind::Pass(pass) if pass.is_mid_event())
+    }
+
     /// The error, in the client's protocol, that ends a committed stream. No end mark may follow it.
     pub fn error_event(&self, error: &ErrorBody) -> Bytes {
         let mut out = Vec::with_capacity(320);
-        if matches!(&self.kind, Kind::Pass(pass) if pass.is_mid_event()) {
+        if self.is_mid_event() {
             out.extend_from_slice(b"\n\n");
         }
         match self.client {

@@ -46,7 +46,9 @@ pub(super) async fn send(
 ) -> Result<Response<AnswerBody>> {
     let bound = upstream.timeouts.connect;
     if let Some(service) = &upstream.service {
-        return send_to_service(pool, &letter, service, bound, clocks, account).await;
+        // Boxed: most requests have no need of its room.
+        let sending = send_to_service(pool, &letter, service, bound, clocks, account);
+        return Box::pin(sending).await;
     }
     let is_streaming = letter.is_streaming;
     let request = Request::from_parts(letter.head, PiecesBody::new(letter.body));

@@ -22,6 +22,9 @@ const LAST_WORDS: Duration = Duration::from_millis(20);
 /// connection is read to its end and can serve again.
 const CLEAN_END: Duration = Duration::from_millis(100);
 
+/// No event: clients skip it.
+const PROBE: &[u8] = b":\n\n";
+
 /// What clients are answered with.
 pub struct ResponseBody(Kind);
 
@@ -154,7 +157,11 @@ impl Stream {
                 return Poll::Ready(Some(Ok(piece)));
             }
             match &mut self.state {
-                State::Open => ready!(self.poll_open(cx)),
+                State::Open => {
+                    if self.poll_open(cx).is_pending() {
+                        return self.poll_probe(cx);
+                    }
+                }
                 State::Marked(until) => {
                     let is_late = until.as_mut().poll(cx).is_ready();
                     if is_late || !matches!(ready!(self.held.poll_pull(cx)), Ok(Pulled::More)) {
@@ -177,6 +184,16 @@ impl Stream {
                 State::Over => return Poll::Ready(None),
             }
         }
+    }
+
+    /// A comment for a caller that may be gone while nothing comes: who is not there resets the
+    /// connection.
+    fn poll_probe(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let is_doubted = |account: &Account| account.uptake().is_doubted(cx);
+        if self.account.as_ref().is_some_and(is_doubted) && !self.held.reply.is_mid_event() {
+            return Poll::Ready(Some(Ok(Bytes::from_static(PROBE))));
+        }
+        Poll::Pending
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {

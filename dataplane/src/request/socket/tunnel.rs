@@ -373,6 +373,6 @@ mod tests {
     #[test]
     fn a_session_stays_small() {
         let (task, session) = (size_of_future(Tunnel::open), size_of::<Tunnel>());
-        assert!(task + session <= 4 * 1024, "{task} + {session} bytes");
+        assert!(task + session <= 5 * 1024, "{task} + {session} bytes");
     }
 }
