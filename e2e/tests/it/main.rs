@@ -37,6 +37,7 @@ mod route_classes;
 mod route_failover;
 mod route_main_job;
 mod route_matching;
+mod route_realtime;
 mod route_templates;
 mod secrets_stay_secret;
 mod standalone_check;
