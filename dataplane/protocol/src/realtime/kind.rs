@@ -67,6 +67,8 @@ impl<'a> Rest<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -90,6 +92,20 @@ mod tests {
                 // A shorter beginning says nothing, or the same.
                 let found = find(&text.as_bytes()[..end]);
                 assert!(found.is_none() || found == expected.map(str::as_bytes));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_a_whole_object_is_found_as_a_parser_finds_it(
+            text in r#"\{("(a|type|\\")":("[a-c\\"]{0,3}"|[0-9]|\{"type":"no"\}|\[[\]{}]{0,2}),?){0,4}\}?"#,
+        ) {
+            let found = find(text.as_bytes());
+            if let Ok(object) = crate::json::Object::parse(text.as_bytes()) {
+                let first = object.members.iter().find(|(name, _)| name == "type");
+                let raw = first.and_then(|(_, value)| value.get().strip_prefix('"')?.strip_suffix('"'));
+                prop_assert_eq!(found, raw.map(str::as_bytes));
             }
         }
     }
