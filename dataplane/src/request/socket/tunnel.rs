@@ -111,13 +111,13 @@ impl Tunnel {
         tunnel.carry().await;
     }
 
-    /// Boxed: each step that takes it over would have room for it.
+    /// Boxed, as is what comes but now and then: an idle session would have room for all of it.
     async fn carry(mut self: Box<Self>) {
         match self.pass().await {
-            Reason::ClientGone => self.leave().await,
-            Reason::ProviderGone if self.lanes.is_closed() => self.part().await,
-            Reason::ProviderGone => self.fail(vanished()).await,
-            Reason::Error(error) => self.fail(error).await,
+            Reason::ClientGone => Box::pin(self.leave()).await,
+            Reason::ProviderGone if self.lanes.is_closed() => Box::pin(self.part()).await,
+            Reason::ProviderGone => Box::pin(self.fail(vanished())).await,
+            Reason::Error(error) => Box::pin(self.fail(error)).await,
         }
     }
 
@@ -128,7 +128,7 @@ impl Tunnel {
                 Happening::Up(bytes) => self.meter.account().took(bytes),
                 Happening::Said => self.await_more(),
                 Happening::Down(bytes) => self.meter.account().handed(bytes),
-                Happening::Event(event) => match self.meter.hear(event).await {
+                Happening::Event(event) => match Box::pin(self.meter.hear(event)).await {
                     Ok(()) => self.await_more(),
                     Err(error) => return Reason::Error(error),
                 },
