@@ -151,3 +151,35 @@ async fn who_is_refused_with_an_unread_body_is_told_that_the_connection_ends() {
         assert_eq!(is_told, !is_read, "{answer}");
     }
 }
+
+#[tokio::test]
+async fn trailers_over_http2_are_read_over() {
+    let mut provider = FakeProvider::start(json(200, chat_answer("x"))).await;
+    let gateway = TestGateway::start(World::with(upstream("OpenAI", &provider.url()))).await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
+    tokio::spawn(connection);
+    let body = chat("hello").to_string();
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("x-turnpike-consumer", "bob".parse().unwrap());
+    let frames = [
+        http_body::Frame::data(bytes::Bytes::from(body.clone())),
+        http_body::Frame::trailers(trailers),
+    ];
+    let frames = futures::stream::iter(frames.map(Ok::<_, std::convert::Infallible>));
+    let request = http::Request::post(format!("http://{HOST}/v1/chat/completions"))
+        .header("x-api-key", KEY)
+        .header("expect", "100-continue")
+        .body(http_body_util::StreamBody::new(frames))
+        .unwrap();
+    let answer = soon(sender.send_request(request)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let received = provider.received().await;
+    assert_eq!(received.body, body);
+    assert!(!received.headers.contains_key("x-turnpike-consumer"));
+}
