@@ -8,6 +8,7 @@ pub mod baseline;
 pub mod create_to_served;
 pub mod domains;
 pub mod fleet;
+pub mod floods;
 pub mod model;
 pub mod proxy;
 pub mod tenancy;

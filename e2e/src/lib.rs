@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod bench;
 pub mod eventually;
 pub mod fleet;
+pub mod flood;
 pub mod gateway;
 pub mod kubernetes;
 pub mod lossy;

@@ -15,6 +15,8 @@ use self::scenario::Scenario;
 use self::world::World;
 use crate::places;
 
+pub(super) use self::world::itself;
+
 /// How much is measured.
 #[derive(Debug, Args)]
 pub struct Options {

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use clap::Parser;
-use turnpike_e2e::bench::{baseline, create_to_served, domains, fleet, model, proxy, tenancy};
+use turnpike_e2e::bench::{
+    baseline, create_to_served, domains, fleet, floods, model, proxy, tenancy,
+};
 
 /// As the programs that are measured.
 #[global_allocator]
@@ -21,6 +23,8 @@ enum Args {
     Domains(domains::Options),
     /// What a million domains and a thousand data planes would cost a controller: a simulation
     Fleet(fleet::Options),
+    /// What a data plane and its other callers notice of floods of frames over HTTP/2
+    Floods(floods::Options),
     /// How soon a rotated key, a withdrawn grant or a suspended consumer is in force, and a bad apply told
     Tenancy(tenancy::Options),
     /// The model server that the benchmarks use
@@ -46,6 +50,7 @@ async fn main() -> Result<()> {
         Args::CreateToServed(options) => create_to_served::run(options).await,
         Args::Domains(options) => domains::run(options).await,
         Args::Fleet(options) => fleet::run(options).await,
+        Args::Floods(options) => floods::run(options).await,
         Args::Tenancy(options) => tenancy::run(options).await,
         Args::ServeModel { listen } => model::serve(listen).await,
         Args::ServeProxy { listen, upstream } => baseline::serve(listen, upstream).await,

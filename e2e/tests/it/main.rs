@@ -14,6 +14,7 @@ mod fault_client;
 mod fault_clocks;
 mod fault_controller;
 mod fault_flood;
+mod fault_frames;
 mod fault_frozen;
 mod fault_kills;
 mod fault_provider;

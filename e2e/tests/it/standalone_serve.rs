@@ -1,9 +1,11 @@
 //! The whole gateway in one process, on a folder of files.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use turnpike_e2e::ports::free_address;
 use turnpike_e2e::scene::await_answer;
 use turnpike_e2e::{
@@ -156,31 +158,57 @@ fn ends_cleanly_when_asked_and_with_2_for_a_mistake() -> Result<()> {
 
 /// A running `turnpike serve`.
 pub(super) struct Standalone {
-    process: Process,
+    pub(super) process: Process,
     pub(super) gateway: Gateway,
+    admin: SocketAddr,
 }
 
 impl Standalone {
     pub(super) async fn start(scene: &FileScene, files: &Path, more: &[&str]) -> Result<Self> {
+        let program = places::program("turnpike")?.into();
+        Self::launch(scene, program, Vec::new(), files, more).await
+    }
+
+    async fn launch(
+        scene: &FileScene,
+        program: OsString,
+        mut arguments: Vec<OsString>,
+        files: &Path,
+        more: &[&str],
+    ) -> Result<Self> {
         let (listen, admin) = (free_address()?, free_address()?);
         let (listen_flag, admin_flag) = (listen.to_string(), admin.to_string());
-        let files = files.display().to_string();
-        let mut arguments = vec!["serve", "-f", &files];
-        arguments.extend(["--listen", &listen_flag, "--admin", &admin_flag]);
-        arguments.extend(more);
-        let program = Program::new("turnpike", places::program("turnpike")?, arguments);
+        arguments.extend(["serve".into(), "-f".into(), files.into()]);
+        let ports = ["--listen", &listen_flag, "--admin", &admin_flag];
+        arguments.extend(ports.iter().chain(more).map(OsString::from));
+        let program = Program::new("turnpike", program, arguments);
         let standalone = Self {
             process: Process::spawn(&scene.folder, program)?,
             gateway: Gateway::at(listen),
+            admin,
         };
-        standalone.await_ready(admin).await?;
+        standalone.await_ready().await?;
         Ok(standalone)
     }
 
-    async fn await_ready(&self, admin: SocketAddr) -> Result<()> {
+    /// What it counts.
+    pub(super) async fn metrics(&self) -> Result<String> {
+        gateway::get(self.admin, "/metrics").await?.text()
+    }
+
+    /// The lines of its access log so far.
+    pub(super) fn log_lines(&self) -> Result<Vec<Value>> {
+        let text = self.process.stdout();
+        let lines = text.lines().filter(|line| line.starts_with('{'));
+        lines
+            .map(|line| serde_json::from_str(line).with_context(|| line.to_owned()))
+            .collect()
+    }
+
+    async fn await_ready(&self) -> Result<()> {
         eventually("turnpike is ready", async || {
             self.process.check_runs()?;
-            let answer = gateway::get(admin, "/readyz").await?;
+            let answer = gateway::get(self.admin, "/readyz").await?;
             ensure!(answer.status == 200, "{}", answer.status);
             Ok(())
         })

@@ -120,7 +120,11 @@ fn pin(pid: u32, core: &str) -> Result<()> {
 }
 
 /// This very program, in another role.
-fn itself(folder: &Path, role: &str, flags: &[(&str, SocketAddr)]) -> Result<Process> {
+pub(in crate::bench) fn itself(
+    folder: &Path,
+    role: &str,
+    flags: &[(&str, SocketAddr)],
+) -> Result<Process> {
     let program = std::env::current_exe().context("finding this program")?;
     let mut arguments: Vec<OsString> = vec![role.into()];
     for (name, address) in flags {
