@@ -2,6 +2,7 @@
 //! done, else the error names the command that does it.
 
 mod apt;
+mod clients;
 mod cluster;
 mod faketime;
 pub(crate) mod nginx;
@@ -28,6 +29,7 @@ impl Tools {
     pub(crate) fn install(workspace: &Workspace) -> Result<Self> {
         redis::install()?;
         faketime::install()?;
+        clients::install()?;
         Ok(Self {
             python: python::install(workspace)?,
             cluster: ClusterTool::for_tests(workspace)?,

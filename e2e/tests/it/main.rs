@@ -7,6 +7,8 @@ mod chart_hostnames;
 mod chart_render;
 mod chart_rights;
 mod crd_mistakes;
+mod door_clients;
+mod door_descriptors;
 mod examples_valid;
 mod explain_cluster;
 mod fault_broken;

@@ -169,6 +169,14 @@ impl Standalone {
         Self::launch(scene, program, Vec::new(), files, more).await
     }
 
+    /// One that may have that many file descriptors open.
+    pub(super) async fn start_with_few(scene: &FileScene, descriptors: usize) -> Result<Self> {
+        let limit = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+        let program = places::program("turnpike")?.into_os_string();
+        let before = vec!["-c".into(), limit.into(), program];
+        Self::launch(scene, "/bin/sh".into(), before, &scene.resources(), &[]).await
+    }
+
     async fn launch(
         scene: &FileScene,
         program: OsString,
