@@ -212,7 +212,8 @@ impl Host {
             Box::pin(connection::serve(socket, answer, conduct)).await;
             return sockets.closed().await;
         };
-        let securing = handshakes.secure(socket, Asker::from(address.ip()));
+        // Apart, so that a connection in the clear takes no room for the state of one over TLS.
+        let securing = Box::pin(handshakes.secure(socket, Asker::from(address.ip())));
         let cut = conduct.stages.cut.clone();
         if let Some(Some((stream, tls))) = cut.run_until_cancelled(securing).await {
             let answer = |request| answer(request, Some(tls.clone()));
