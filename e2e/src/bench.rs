@@ -13,9 +13,12 @@ pub mod model;
 pub mod proxy;
 pub mod tenancy;
 
+mod api;
+mod caller;
 mod cpu;
 mod load;
 mod memory;
+mod posted;
 mod table;
 
 use std::time::Duration;

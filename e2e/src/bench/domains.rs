@@ -5,8 +5,6 @@
 //! what the machine does meanwhile meets all of them. The first number is the few that the
 //! others are compared with. Needs no cluster of its own; `KUBECONFIG` is not looked at.
 
-mod api;
-mod caller;
 mod change;
 mod edits;
 mod figures;
@@ -27,7 +25,7 @@ use tokio::time::sleep;
 use self::figures::{Figures, millis};
 use self::tenants::{Layout, MODELS, Shape};
 use self::world::{World, memory_of, restart};
-use crate::bench::quantile;
+use crate::bench::{caller, quantile};
 use crate::places;
 
 /// Bytes of a large request.

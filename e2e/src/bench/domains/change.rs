@@ -9,10 +9,11 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::api::Answered;
-use super::caller::{Callers, Question};
-use super::tenants::{MODELS, Posted};
+use super::tenants::MODELS;
 use super::world::World;
+use crate::bench::api::Answered;
+use crate::bench::caller::{Caller, Callers, Question};
+use crate::bench::posted::Posted;
 
 /// Slow ones of a round that are told of.
 const SLOWEST: usize = 4;
@@ -47,7 +48,7 @@ pub(super) async fn create(world: &World, tenants: &[usize], rate: f64) -> Resul
 /// Brings tenants' routes to a first form and loads them, so that [`change`] can change them.
 pub(super) async fn prepare(world: &World, tenants: &[usize]) -> Result<()> {
     let address = world.data_planes[0].gateway().address();
-    let mut caller = super::caller::Caller::connect(address).await?;
+    let mut caller = Caller::connect(address).await?;
     for &tenant in tenants {
         let path = world.shape.route_path(tenant);
         let form = world.shape.allow_only(tenant, MODELS[1]);

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::time::sleep;
 
-use super::caller::{Caller, Question};
-use super::tenants::{MODELS, collection};
+use super::tenants::MODELS;
 use super::world::World;
+use crate::bench::caller::{Caller, Question};
+use crate::bench::posted::collection;
 use crate::kubernetes::PLATFORM_NAMESPACE;
 
 /// Tenants that are asked; each through each data plane.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::Bytes;
 
-use super::caller::Caller;
 use super::tenants::MODELS;
 use super::world::World;
+use crate::bench::caller::Caller;
 
 /// Times of the same requests, first on cold domains, then on the same when loaded.
 #[derive(Debug, Default)]

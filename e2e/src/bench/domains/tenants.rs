@@ -4,6 +4,7 @@
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use crate::bench::posted::{Posted, collection, ours};
 use crate::kubernetes::PLATFORM_NAMESPACE;
 use crate::resources;
 
@@ -30,19 +31,6 @@ pub(super) struct Shape {
     pub(super) layout: Layout,
     /// Routes have rules and a provider of their own instead of the platform's template.
     pub(super) is_plain: bool,
-}
-
-/// An object and where it is posted to.
-#[derive(Debug, Clone)]
-pub(super) struct Posted {
-    /// The collection's path.
-    pub(super) path: String,
-    pub(super) object: Value,
-}
-
-/// The path of a collection of our kinds.
-pub(super) fn collection(namespace: &str, plural: &str) -> String {
-    format!("/apis/turnpike.dev/v1alpha1/namespaces/{namespace}/{plural}")
 }
 
 impl Layout {
@@ -214,14 +202,4 @@ fn provider(namespace: &str) -> Posted {
 
 fn rules(models: &[&str]) -> Value {
     json!([{"matches": [{"models": models}], "backendRefs": [{"name": "echo"}]}])
-}
-
-fn ours(namespace: &str, plural: &str, kind: &str, name: &str, spec: Value) -> Posted {
-    Posted {
-        path: collection(namespace, plural),
-        object: json!({
-            "apiVersion": "turnpike.dev/v1alpha1", "kind": kind,
-            "metadata": {"name": name}, "spec": spec,
-        }),
-    }
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tokio::time::sleep;
 
-use super::api::{Api, for_all};
-use super::caller::{Caller, Question, small};
-use super::tenants::{Layout, MODELS, Posted, Shape};
+use super::tenants::{Layout, MODELS, Shape};
+use crate::bench::api::{Api, for_all};
+use crate::bench::caller::{Caller, Question, small};
 use crate::bench::memory::{self, Memory};
+use crate::bench::posted::Posted;
 use crate::fleet::{Controller, DataPlane, Source};
 use crate::gateway::get;
 use crate::kubernetes::Cluster;

@@ -1,4 +1,4 @@
-//! The API server as the benchmark uses it: bytes over kept TLS connections, so that what is
+//! The API server as benchmarks use it: bytes over kept TLS connections, so that what is
 //! timed is the API server and not a client of it.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use turnpike_controller::connect::connect;
 
-use super::tenants::Posted;
+use super::posted::Posted;
 
 /// Objects of one page of a list: what controllers ask for.
 const PAGE: usize = 500;

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -60,6 +61,15 @@ impl Caller {
 
     /// Asks once and reads the whole answer; its status.
     pub(super) async fn ask(&mut self, question: &Question) -> Result<u16> {
+        let mut response = self.begin(question).await?;
+        while let Some(frame) = response.body_mut().frame().await {
+            frame?;
+        }
+        Ok(response.status().as_u16())
+    }
+
+    /// Asks once; the answer as it begins. To drop it before its end is to hang up.
+    pub(super) async fn begin(&mut self, question: &Question) -> Result<Response<Incoming>> {
         if self.sender.ready().await.is_err() {
             self.sender = open(self.target).await?;
         }
@@ -70,11 +80,7 @@ impl Caller {
             .header(AUTHORIZATION, format!("Bearer {}", question.key))
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(question.body.clone()))?;
-        let mut response = self.sender.send_request(request).await.context("asking")?;
-        while let Some(frame) = response.body_mut().frame().await {
-            frame?;
-        }
-        Ok(response.status().as_u16())
+        self.sender.send_request(request).await.context("asking")
     }
 
     /// The time of one answer, which must be 200.
