@@ -9,6 +9,7 @@ pub mod create_to_served;
 pub mod domains;
 pub mod fleet;
 pub mod floods;
+pub mod handshakes;
 pub mod model;
 pub mod proxy;
 pub mod tenancy;
@@ -19,7 +20,9 @@ mod cpu;
 mod load;
 mod memory;
 mod posted;
+mod role;
 mod table;
+mod verdict;
 
 use std::time::Duration;
 

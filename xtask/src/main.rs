@@ -49,10 +49,10 @@ enum Chore {
     /// Writes the image of the programs as an archive for `docker load` or `ctr images import`
     Image(chores::image::Arguments),
     /// Measures, release build: `proxy` (cost of a request), `create-to-served` (new routes),
-    /// `tenancy` (what is taken away), `floods` (frames over HTTP/2), `domains` (many tenants, on API servers of its own) or
-    /// `fleet` (a million, simulated)
+    /// `tenancy` (what is taken away), `floods` (frames over HTTP/2), `handshakes` (many certificates),
+    /// `domains` (many tenants, on API servers of its own) or `fleet` (a million, simulated)
     Bench {
-        #[arg(value_parser = ["proxy", "create-to-served", "domains", "tenancy", "floods", "fleet"])]
+        #[arg(value_parser = ["proxy", "create-to-served", "domains", "tenancy", "floods", "handshakes", "fleet"])]
         name: String,
         /// Goes to the benchmark as it is; see `cargo xtask bench NAME -- --help`
         #[arg(last = true)]

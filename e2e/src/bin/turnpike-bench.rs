@@ -1,11 +1,12 @@
 //! Runs the benchmarks; `cargo xtask bench NAME` builds it and all that it measures.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser;
 use turnpike_e2e::bench::{
-    baseline, create_to_served, domains, fleet, floods, model, proxy, tenancy,
+    baseline, create_to_served, domains, fleet, floods, handshakes, model, proxy, tenancy,
 };
 
 /// As the programs that are measured.
@@ -27,6 +28,8 @@ enum Args {
     Floods(floods::Options),
     /// How soon a rotated key, a withdrawn grant or a suspended consumer is in force, and a bad apply told
     Tenancy(tenancy::Options),
+    /// What TLS handshakes cost with many certificates, beside a plain rustls server
+    Handshakes(handshakes::Options),
     /// The model server that the benchmarks use
     #[command(hide = true)]
     ServeModel {
@@ -41,6 +44,16 @@ enum Args {
         #[arg(long)]
         upstream: SocketAddr,
     },
+    /// The plain rustls server
+    #[command(hide = true)]
+    ServeTls {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        chain: PathBuf,
+        #[arg(long)]
+        key: PathBuf,
+    },
 }
 
 #[tokio::main]
@@ -52,7 +65,9 @@ async fn main() -> Result<()> {
         Args::Fleet(options) => fleet::run(options).await,
         Args::Floods(options) => floods::run(options).await,
         Args::Tenancy(options) => tenancy::run(options).await,
+        Args::Handshakes(options) => handshakes::run(options).await,
         Args::ServeModel { listen } => model::serve(listen).await,
         Args::ServeProxy { listen, upstream } => baseline::serve(listen, upstream).await,
+        Args::ServeTls { listen, chain, key } => handshakes::serve(listen, &chain, &key).await,
     }
 }
