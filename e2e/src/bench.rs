@@ -12,11 +12,13 @@ pub mod floods;
 pub mod handshakes;
 pub mod model;
 pub mod proxy;
+pub mod streams;
 pub mod tenancy;
 
 mod api;
 mod caller;
 mod cpu;
+mod descriptors;
 mod load;
 mod memory;
 mod posted;

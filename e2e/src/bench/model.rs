@@ -1,7 +1,8 @@
 //! A model server that costs next to nothing: one answer of 1 KB, or a stream of events.
 //!
 //! `bench` streams 100 chunks, each flushed on its own; `bench-burst` and `claude` stream thousands
-//! as fast as they are taken; `bench-hold` begins a stream and never goes on.
+//! as fast as they are taken; `bench-hold` begins a stream and goes on to its end once `POST /release`
+//! has come.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use memchr::memmem;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 /// Chunks of a streamed answer, besides the last ones with finish reason, usage and end marker.
 pub const CHUNKS: usize = 100;
@@ -48,6 +50,8 @@ struct Answers {
     plain: Bytes,
     openai: Script,
     anthropic: Script,
+    /// Ends the streams that are held.
+    release: watch::Sender<()>,
 }
 
 /// A stream's pieces: first, again and again, last.
@@ -86,6 +90,7 @@ impl Answers {
             plain: shape("chat.completion", &message, usage).into(),
             openai,
             anthropic: anthropic(),
+            release: watch::Sender::new(()),
         }
     }
 }
@@ -142,10 +147,21 @@ impl Script {
         })
     }
 
-    /// Begins, and stays open.
-    fn held(self) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
-        let start = Ok(Frame::data(self.start));
-        stream::iter([start]).chain(stream::pending())
+    /// Begins, and stays open until it is released: one more event and a clean end.
+    fn held(
+        self,
+        mut released: watch::Receiver<()>,
+    ) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
+        let Self { start, chunk, end } = self;
+        let last = stream::once(async move {
+            // The sender is there as long as the server is.
+            let _ = released.changed().await;
+            Ok(Frame::data(chunk))
+        });
+        let start = stream::iter([Ok(Frame::data(start))]);
+        start
+            .chain(last)
+            .chain(stream::iter([Ok(Frame::data(end))]))
     }
 }
 
@@ -153,13 +169,20 @@ async fn answer(
     request: Request<Incoming>,
     answers: Answers,
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
+    if request.uri().path() == "/release" {
+        answers.release.send_replace(());
+        return Ok(Response::new(Full::default().boxed()));
+    }
     let is_anthropic = request.uri().path() == "/v1/messages";
     let body = request.into_body().collect().await?.to_bytes();
     let says = |text: &str| memmem::find(&body, text.as_bytes()).is_some();
     let (content_type, body) = if !says("\"stream\":true") {
         ("application/json", Full::new(answers.plain).boxed())
     } else if says("\"bench-hold\"") {
-        ("text/event-stream", stream_of(answers.openai.held()))
+        (
+            "text/event-stream",
+            stream_of(answers.openai.held(answers.release.subscribe())),
+        )
     } else if is_anthropic {
         let events = answers.anthropic.events(BURST, false);
         ("text/event-stream", stream_of(events))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Parser;
 use turnpike_e2e::bench::{
-    baseline, create_to_served, domains, fleet, floods, handshakes, model, proxy, tenancy,
+    baseline, create_to_served, domains, fleet, floods, handshakes, model, proxy, streams, tenancy,
 };
 
 /// As the programs that are measured.
@@ -28,6 +28,8 @@ enum Args {
     Floods(floods::Options),
     /// How soon a rotated key, a withdrawn grant or a suspended consumer is in force, and a bad apply told
     Tenancy(tenancy::Options),
+    /// What ten thousand open streams notice of ten thousand changes
+    Streams(streams::Options),
     /// What TLS handshakes cost with many certificates, beside a plain rustls server
     Handshakes(handshakes::Options),
     /// The model server that the benchmarks use
@@ -65,6 +67,7 @@ async fn main() -> Result<()> {
         Args::Fleet(options) => fleet::run(options).await,
         Args::Floods(options) => floods::run(options).await,
         Args::Tenancy(options) => tenancy::run(options).await,
+        Args::Streams(options) => streams::run(options).await,
         Args::Handshakes(options) => handshakes::run(options).await,
         Args::ServeModel { listen } => model::serve(listen).await,
         Args::ServeProxy { listen, upstream } => baseline::serve(listen, upstream).await,

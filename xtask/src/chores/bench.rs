@@ -13,7 +13,7 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Re
     let mut command = Command::new(workspace.release("turnpike-bench"));
     command.arg(name).args(arguments);
     match name {
-        "create-to-served" | "tenancy" => {
+        "create-to-served" | "tenancy" | "streams" => {
             ClusterTool::for_tests(workspace)?.offer_to(&mut command)?
         }
         // It starts API servers of its own, whatever KUBECONFIG names.
