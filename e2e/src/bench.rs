@@ -1,5 +1,6 @@
 //! Benchmarks of the whole: what a request costs, how fast a new route is served, how both fare with
-//! many tenants, and how fast what is taken away is gone.
+//! many tenants, how fast what is taken away is gone, what open streams notice of changes, what TLS
+//! costs, and what a long load leaves behind.
 //!
 //! Each runs the release programs as processes of their own and prints what it compares side by
 //! side, from one run.
@@ -12,8 +13,10 @@ pub mod floods;
 pub mod handshakes;
 pub mod model;
 pub mod proxy;
+pub mod soak;
 pub mod streams;
 pub mod tenancy;
+pub mod trend;
 
 mod api;
 mod caller;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Parser;
 use turnpike_e2e::bench::{
-    baseline, create_to_served, domains, fleet, floods, handshakes, model, proxy, streams, tenancy,
+    baseline, create_to_served, domains, fleet, floods, handshakes, model, proxy, soak, streams,
+    tenancy,
 };
 
 /// As the programs that are measured.
@@ -32,6 +33,8 @@ enum Args {
     Streams(streams::Options),
     /// What TLS handshakes cost with many certificates, beside a plain rustls server
     Handshakes(handshakes::Options),
+    /// What a long mixed load under changes leaves behind: memory, reservations, lines of the log
+    Soak(soak::Options),
     /// The model server that the benchmarks use
     #[command(hide = true)]
     ServeModel {
@@ -69,6 +72,7 @@ async fn main() -> Result<()> {
         Args::Tenancy(options) => tenancy::run(options).await,
         Args::Streams(options) => streams::run(options).await,
         Args::Handshakes(options) => handshakes::run(options).await,
+        Args::Soak(options) => soak::run(options).await,
         Args::ServeModel { listen } => model::serve(listen).await,
         Args::ServeProxy { listen, upstream } => baseline::serve(listen, upstream).await,
         Args::ServeTls { listen, chain, key } => handshakes::serve(listen, &chain, &key).await,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use turnpike_e2e::bench::{median, quantile};
+use turnpike_e2e::bench::{median, quantile, trend};
 use turnpike_e2e::gateway::text_of;
 use turnpike_e2e::provider::{Behaviour, Provider};
 use turnpike_e2e::redis::Durability;
@@ -77,6 +77,29 @@ fn figures_are_of_the_sorted_list() {
     assert_eq!(quantile(&times, 0.99), Duration::from_millis(99));
     assert_eq!(quantile(&[], 0.5), Duration::ZERO);
     assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+}
+
+#[test]
+fn slope_is_of_the_line_that_lies_nearest() {
+    let line: Vec<(f64, f64)> = (0..30)
+        .map(|x| (f64::from(x), 5.0 - 2.0 * f64::from(x)))
+        .collect();
+    let exact = trend::fit(&line).expect("enough points");
+    assert!((exact.slope + 2.0).abs() < 1e-9 && exact.standard_error < 1e-6);
+    // One above and one below, in turn: as flat as it is uncertain.
+    let rough: Vec<(f64, f64)> = (0..30).map(|x| (f64::from(x), f64::from(x % 2))).collect();
+    let flat = trend::fit(&rough).expect("enough points");
+    assert!(flat.slope.abs() < flat.standard_error);
+    assert_eq!(trend::fit(&line[..2]), None);
+    assert_eq!(trend::fit(&[(1.0, 1.0), (1.0, 2.0), (1.0, 3.0)]), None);
+}
+
+#[test]
+fn parts_are_means_of_neighbours() {
+    let points = [(0.0, 0.0), (1.0, 2.0), (2.0, 4.0), (3.0, 6.0), (4.0, 9.0)];
+    let expected = [(0.5, 1.0), (2.5, 5.0), (4.0, 9.0)];
+    assert_eq!(trend::parts(&points, 3), expected);
+    assert_eq!(trend::parts(&[], 3), []);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! test has a namespace of its own.
 
 mod bench_fleet;
+mod bench_soak;
 mod bench_streams;
 mod bench_tenancy;
 mod chart_hostnames;
