@@ -251,6 +251,7 @@ pub(crate) fn route(namespace: &str, name: &str) -> Builder<AIRoute> {
             authentication: None,
             authorization: None,
             max_body_bytes: None,
+            head_bytes: None,
             rules: Vec::new(),
             state: RouteState::Active,
             state_message: None,

@@ -62,7 +62,7 @@ pub struct AIRouteSpec {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub hostnames: Vec<String>,
     /// A template whose rules follow this route's own, and whose authentication,
-    /// authorization and maxBodyBytes hold where this route has none.
+    /// authorization, maxBodyBytes and headBytes hold where this route has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules_from: Option<TemplateRef>,
     /// How the route's hosts are served over TLS; default: by a certificate of the platform's
@@ -83,6 +83,11 @@ pub struct AIRouteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_073_741_824))]
     pub max_body_bytes: Option<i64>,
+    /// Bytes of a large request body that are held in memory while its `model` is awaited; what comes
+    /// after them waits on disk. Default: the template's, else 1048576 (1 MiB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_073_741_824))]
+    pub head_bytes: Option<i64>,
     /// Where requests go; the first rule that matches decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 256))]

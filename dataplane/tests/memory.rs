@@ -207,6 +207,7 @@ fn tenant(number: usize, rules: usize) -> Vec<(Name, Snapshot)> {
             allow: Some(Vec::new()),
             rules: (0..rules).map(rule).collect(),
             max_body_bytes: Some(32 << 20),
+            head_bytes: None,
             template: None,
             suspension: None,
         }],

@@ -7,6 +7,9 @@ use crate::retries::Retries;
 /// How long a request body may be where neither a route nor its template says: 32 MiB, so that
 /// prompts with images pass and a flood of them does not.
 pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 << 20;
+/// How much of a request body is held in memory while its model is awaited, where neither a route nor
+/// its template says: 1 MiB; what comes after it waits on disk.
+pub const DEFAULT_HEAD_BYTES: u64 = 1 << 20;
 
 /// All routes of one namespace for one host, oldest route first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,9 @@ pub struct Route {
     pub rules: Vec<Rule>,
     /// Bytes; a longer request body is refused with 413. `None`: as the template says.
     pub max_body_bytes: Option<u64>,
+    /// Bytes of a request body that are held in memory while its model is awaited. `None`: as the
+    /// template says, or the default.
+    pub head_bytes: Option<u64>,
     /// Where what is missing comes from; without one nothing is.
     pub template: Option<Template>,
     /// What callers are told with the 403 that each of its requests is answered; `None`: it is

@@ -18,4 +18,7 @@ pub struct Rules {
     pub rules: Vec<Rule>,
     /// Bytes, for routes without their own.
     pub max_body_bytes: u64,
+    /// Bytes of a request body that are held while its model is awaited, for routes without their own;
+    /// `None`: the default.
+    pub head_bytes: Option<u64>,
 }

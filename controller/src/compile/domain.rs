@@ -217,6 +217,7 @@ fn route(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Route {
             Some(own) => Some(MaxBody::bytes(own)),
             None => (!inherits).then_some(MaxBody::DEFAULT),
         },
+        head_bytes: spec.head_bytes.map(MaxBody::bytes),
         template,
         suspension: suspension(spec),
     }

@@ -49,6 +49,7 @@ pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Rules> {
         allow: authorization.map_or_else(Vec::new, |it| self::grants(&it.allow)),
         rules: rules(index, &name.namespace, spec),
         max_body_bytes: spec.max_body_bytes.map_or(MaxBody::DEFAULT, MaxBody::bytes),
+        head_bytes: spec.head_bytes.map(MaxBody::bytes),
     })
 }
 

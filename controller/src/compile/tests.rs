@@ -113,6 +113,7 @@ fn plain_route(name: &str, allow: Vec<Grant>, rules: Vec<Rule>) -> Route {
         allow: Some(allow),
         rules,
         max_body_bytes: Some(32 << 20),
+        head_bytes: None,
         template: None,
         suspension: None,
     }
@@ -707,6 +708,7 @@ fn a_tenant_refers_to_its_template_whose_providers_are_its_own() {
             allow: None,
             rules: Vec::new(),
             max_body_bytes: None,
+            head_bytes: None,
             template: Some(Template::Rules(name(PLATFORM, "plan"))),
             suspension: None,
         }

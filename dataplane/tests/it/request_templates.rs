@@ -18,6 +18,7 @@ fn plan() -> Rules {
         allow: vec![grant(&[], &["gold"], &[])],
         rules: vec![rule("lent", &["lent"])],
         max_body_bytes: 1000,
+        head_bytes: None,
     }
 }
 

@@ -151,6 +151,7 @@ impl World {
             allow: Some(Vec::new()),
             rules: vec![rule("main", &[])],
             max_body_bytes: Some(1 << 20),
+            head_bytes: None,
             template: None,
             suspension: None,
         };

@@ -47,6 +47,7 @@ pub(crate) fn domain(route: &str) -> Snapshot {
             allow: Some(Vec::new()),
             rules: vec![rule],
             max_body_bytes: Some(1024),
+            head_bytes: None,
             template: None,
             suspension: None,
         }],

@@ -54,6 +54,7 @@ impl From<&Route> for proto::Route {
             allow: allow.map(Into::into).collect(),
             rules: route.rules.iter().map(Into::into).collect(),
             max_body_bytes: route.max_body_bytes.unwrap_or_default(),
+            head_bytes: route.head_bytes,
             template: route.template.as_ref().map(|template| proto::Template {
                 state: Some(template.into()),
                 authentication: route.authentication.is_none(),
@@ -81,6 +82,7 @@ impl TryFrom<proto::Route> for Route {
             authentication: is_own(|it| it.authentication).then(|| authentication.into()),
             allow: is_own(|it| it.allow).then(|| allow.collect()),
             max_body_bytes: is_own(|it| it.max_body_bytes).then_some(route.max_body_bytes),
+            head_bytes: route.head_bytes,
             name: route.name,
             rules: read_all(route.rules)?,
             template: route.template.map(TryInto::try_into).transpose()?,

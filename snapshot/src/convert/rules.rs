@@ -11,6 +11,7 @@ impl From<&Rules> for proto::Rules {
             allow: rules.allow.iter().map(Into::into).collect(),
             rules: rules.rules.iter().map(Into::into).collect(),
             max_body_bytes: rules.max_body_bytes,
+            head_bytes: rules.head_bytes,
         }
     }
 }
@@ -27,6 +28,7 @@ impl TryFrom<proto::Rules> for Rules {
             allow: rules.allow.into_iter().map(Into::into).collect(),
             rules: read_all(rules.rules)?,
             max_body_bytes: rules.max_body_bytes,
+            head_bytes: rules.head_bytes,
         })
     }
 }

@@ -153,6 +153,9 @@ fn route() -> impl Strategy<Value = Route> {
                 allow: Some(allow),
                 rules,
                 max_body_bytes: Some(max_body_bytes),
+                head_bytes: max_body_bytes
+                    .is_multiple_of(3)
+                    .then_some(max_body_bytes / 3),
                 template: None,
                 suspension: None,
             },
@@ -181,6 +184,7 @@ fn rules() -> impl Strategy<Value = Rules> {
             allow,
             rules,
             max_body_bytes,
+            head_bytes: max_body_bytes.is_multiple_of(2).then_some(7),
         },
     )
 }
@@ -441,6 +445,7 @@ fn the_version_of_a_domain_without_newer_members_stays_what_it_was() {
         allow: Some(Vec::new()),
         rules: vec![rule],
         max_body_bytes: Some(1024),
+        head_bytes: None,
         template: None,
         suspension: None,
     };

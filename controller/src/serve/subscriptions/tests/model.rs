@@ -332,6 +332,7 @@ pub(super) fn domain(version: u64, providers: &[&str]) -> Snapshot {
             allow: Some(Vec::new()),
             rules: vec![rule],
             max_body_bytes: Some(version),
+            head_bytes: None,
             template: None,
             suspension: None,
         }],
