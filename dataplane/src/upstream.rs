@@ -3,7 +3,8 @@
 //! `pool` sends requests by such a `way` as a provider wants, over the `lanes` of each origin, by what is known of the
 //! `peer` there. Each connection is made by `connect`: to one of the addresses that
 //! `dns` knows of a name, as fast as `dial` can, if it is among the `addresses` that providers may have; through a `proxy`
-//! or not; `kept` is what it remembers, and `chunks` hands on together what came together. `endpoint` is a server behind
+//! or not; `kept` is what it remembers, and `chunks` hands on together what
+//! came together, `patient` hears an answer that comes before the request was read. `endpoint` is a server behind
 //! a Service; `echo` answers without any; `balance` and `keys` say which provider or endpoint and which key is next.
 //! Nothing here knows routes, consumers or quotas.
 
@@ -22,6 +23,7 @@ mod dial;
 mod dns;
 mod kept;
 mod lanes;
+mod patient;
 mod peer;
 mod proxy;
 

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::chunks::ChunkMerger;
+use super::patient::Patient;
 use super::peer::{Peer, SettingsReader, Spoken};
 
 /// What is remembered of a connection; travels with its answers and its errors.
@@ -54,7 +55,7 @@ impl Past {
 
 /// A connection and its past.
 pub(super) struct Kept {
-    stream: Stream,
+    stream: Patient<Stream>,
     merger: ChunkMerger,
     past: Past,
     /// Of HTTP/2: who hears of its settings.
@@ -78,7 +79,7 @@ impl Kept {
             false => ChunkMerger::new(),
         };
         Self {
-            stream,
+            stream: Patient::new(stream),
             merger,
             past: Past::default(),
             settings: is_h2.then(|| Box::new((SettingsReader::default(), peer))),
@@ -98,7 +99,7 @@ impl Kept {
 impl Connection for Kept {
     fn connected(&self) -> Connected {
         let connected = Connected::new().extra(self.past.clone());
-        match self.stream.is_h2() {
+        match self.stream.stream().is_h2() {
             true => connected.negotiated_h2(),
             false => connected,
         }
