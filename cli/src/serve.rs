@@ -150,6 +150,7 @@ fn config(flags: &Flags) -> Config {
         // People run models beside it.
         provider_addresses: Addresses::Any,
         drain: DRAIN,
+        memory_budget: None,
     }
 }
 

@@ -70,6 +70,9 @@ pub struct Record {
     /// Attempts that another one followed.
     #[serde(skip_serializing_if = "is_zero")]
     pub failed_attempts: u32,
+    /// Why no attempt followed the last one that failed, though the rule has another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<&'static str>,
     /// Of the request's body; of a session, of all that came.
     pub bytes_in: u64,
     /// Of the response's body, as handed to the connection.
@@ -313,6 +316,7 @@ mod tests {
             first_token_ms: None,
             duration_ms: 7,
             failed_attempts: 0,
+            retry: None,
             bytes_in: 1,
             bytes_out: 2,
             end: End::Timeout("idle"),

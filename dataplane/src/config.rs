@@ -89,6 +89,11 @@ pub struct Flags {
     )]
     pub store_bytes: ByteSize,
 
+    /// Bytes of request bodies and answers that may be held in memory, such as 512MiB; beyond it
+    /// requests are refused with 503. Default: 70 % of the container's memory limit, if it has one
+    #[arg(long, env = "TURNPIKE_MEMORY_BUDGET", value_name = "BYTES")]
+    pub memory_budget: Option<ByteSize>,
+
     /// Keeps what was loaded on disk, for a restart without a controller; holds secrets, so only the
     /// owner may enter it; made if it is not there
     #[arg(long, env = "TURNPIKE_STATE_DIR", value_name = "DIR")]
@@ -130,6 +135,8 @@ pub struct Config {
     pub load_timeout: Duration,
     /// How much is kept of what was loaded, and for how long.
     pub limits: Limits,
+    /// Bytes of bodies and answers that may be held; `None`: a share of the container's memory.
+    pub memory_budget: Option<u64>,
     /// Where what was loaded outlives the process; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
     /// The addresses that providers may have.
@@ -197,6 +204,7 @@ impl Flags {
             admin: flags.admin,
             redis: flags.redis,
             load_timeout: flags.load_timeout,
+            memory_budget: flags.memory_budget.map(|size| size.0),
             state_dir: flags.state_dir,
             limits: Limits {
                 idle: Some(flags.idle_domain).filter(|idle| !idle.is_zero()),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
+use crate::budget::Budget;
 use crate::metrics::Metrics;
 use crate::quota::{Estimator, Quotas};
 use crate::store::Store;
@@ -20,6 +21,8 @@ pub struct Gateway {
     pub estimator: Estimator,
     /// Connections to providers.
     pub upstream: Pool,
+    /// What requests may make the process hold.
+    pub budget: Budget,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// One line for each request.

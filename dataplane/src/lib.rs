@@ -3,11 +3,12 @@
 //!
 //! Floors, each importing only what stands below: `run` → `machine`, `listen`, `admin` →
 //! `request` → `gateway` → `metrics`, `access_log` → `store`, `quota`,
-//! `upstream` → `arrival`.
+//! `upstream` → `arrival`, `budget`.
 
 pub mod access_log;
 pub mod admin;
 pub mod arrival;
+pub mod budget;
 pub mod config;
 pub mod gateway;
 pub mod listen;

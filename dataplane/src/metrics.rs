@@ -7,6 +7,7 @@
 
 mod labels;
 mod log_lines;
+mod memory;
 mod quotas;
 mod snapshots;
 
@@ -25,6 +26,7 @@ use turnpike_protocol::Usage;
 
 pub use labels::{HandshakeLabel, OperationLabel, RefusalLabel, StatusClass, UpstreamFault};
 
+use crate::budget::Budget;
 use crate::quota::QuotaCounters;
 use crate::store::Store;
 
@@ -77,15 +79,17 @@ struct TokenMetrics {
 pub struct InFlight(Gauge);
 
 impl Metrics {
-    /// Registers everything; the store, the quotas and the count of lost
-    /// access-log lines are read at each scrape.
+    /// Registers everything; the store, the quotas, the count of lost access-log
+    /// lines and the memory budget are read at each scrape.
     pub fn new(
         store: Store,
         quotas: Arc<QuotaCounters>,
         log_lines_dropped: Arc<AtomicU64>,
+        budget: Budget,
     ) -> Self {
         let mut registry = Registry::default();
         log_lines::register(&mut registry, log_lines_dropped);
+        memory::register(&mut registry, budget);
         snapshots::register(&mut registry, store);
         quotas::register(&mut registry, quotas);
         Self {
@@ -176,7 +180,7 @@ impl Default for Metrics {
     /// Counts requests alone, without a store or quotas behind: what a test needs.
     fn default() -> Self {
         let store = Store::with_snapshots(Vec::new(), Vec::new());
-        Self::new(store, Arc::default(), Arc::default())
+        Self::new(store, Arc::default(), Arc::default(), Budget::default())
     }
 }
 
@@ -356,6 +360,8 @@ mod tests {
             "turnpike_store_names{state=\"held\",kind=\"domain\"} 0",
             "turnpike_quota_settlements_dropped_total 0",
             "turnpike_access_log_lines_dropped_total 0",
+            "turnpike_memory_held_bytes 0",
+            "turnpike_memory_refusals_total 0",
             "turnpike_upstream_faults_total{fault=\"timeout\"} 0",
             "turnpike_tls_handshakes_total{end=\"unknown_name\"} 0",
             "turnpike_connections 0",

@@ -4,7 +4,7 @@
 //! host → domain
 //!   1 operation   method, path → what is asked for
 //!   2 authenticate   keys → who calls
-//!   3 peek   body → model, stream
+//!   3 peek   body → model, stream, as far as is needed; the rest passes (`upload`)
 //!   4 matching   → route, rule
 //!   5 admit   authorization, reservation
 //!   6 transform   head for the provider
@@ -19,11 +19,13 @@
 pub mod admit;
 pub mod attempt;
 pub mod authenticate;
+pub mod body_rules;
 pub mod error;
 mod head;
 pub mod life;
 pub mod matching;
 pub mod models;
+pub mod need;
 pub mod operation;
 pub mod peek;
 mod reach;
@@ -33,3 +35,4 @@ pub mod routes;
 pub mod settle;
 pub mod socket;
 pub mod transform;
+pub mod upload;

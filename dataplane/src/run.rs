@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::access_log::{AccessLog, Writer};
 use crate::admin::{Admin, Health};
+use crate::budget::{self, Budget, container_limit};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::listen::{Door, Handshakes, Listener};
@@ -85,7 +86,9 @@ impl DataPlane {
         let state_dir = open_state_dir(&store, config.state_dir.clone()).await?;
         let counters = Arc::new(QuotaCounters::default());
         let (quotas, quota_task) = spawn_quotas(config.redis.as_deref(), counters.clone())?;
-        let metrics = Metrics::new(store.clone(), counters, access_log.dropped_count());
+        let budget = Budget::new(budget::Bounds::new(config.memory_budget, container_limit()));
+        let lost = access_log.dropped_count();
+        let metrics = Metrics::new(store.clone(), counters, lost, budget.clone());
         let metrics = Arc::new(metrics);
         let handshakes = Handshakes::new(store.clone(), metrics.clone());
         // Each connection of a caller may need another one to a provider.
@@ -95,6 +98,7 @@ impl DataPlane {
             quotas,
             estimator: Estimator::default(),
             upstream: Pool::new(config.provider_addresses.clone()),
+            budget,
             metrics,
             access_log,
             settling: TaskTracker::new(),

@@ -28,7 +28,7 @@ mod peer;
 mod proxy;
 
 pub use addresses::Addresses;
-pub use body::{AnswerBody, AnswerError, Arrived, PiecesBody};
+pub use body::{AnswerBody, AnswerError, Arrived, BodyStopped, PiecesBody};
 pub use dns::Names;
 pub use endpoint::{Endpoint, Load};
 pub use pool::{Pool, SendError};

@@ -1,18 +1,34 @@
-//! What a tenant costs in memory, that the store's estimate follows it, and what a certificate costs
-//! that was shown. A process of its own, with the allocator of the programs.
+//! What a tenant costs in memory, that the store's estimate follows it, what a certificate costs that was
+//! shown, and what an upload. A process of its own, with the allocator of the programs.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
-use turnpike_dataplane::Store;
-use turnpike_dataplane::listen::Handshakes;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use turnpike_dataplane::access_log::AccessLog;
+use turnpike_dataplane::budget::Budget;
+use turnpike_dataplane::listen::{Door, Drain, Handshakes, Listener};
+use turnpike_dataplane::quota::{self, Estimator, MemoryStore, QuotaSettings, Quotas};
 use turnpike_dataplane::store::Asker;
+use turnpike_dataplane::upstream::{Addresses, Pool};
+use turnpike_dataplane::{Gateway, Store};
 use turnpike_snapshot::certificate::{Certificate, KeyedCertificate};
 use turnpike_snapshot::consumer::Consumer;
 use turnpike_snapshot::credential::{Credential, FleetKey, sha256};
@@ -33,6 +49,12 @@ const MAX_BYTES: u64 = 8 * 1024;
 const CERTIFICATES: usize = 500;
 /// Of a domain with a certificate that was shown: 5,000 of them in 200 MB.
 const MAX_SHOWN_BYTES: u64 = 40_000;
+
+const UPLOADS: usize = 20;
+const UPLOAD_BYTES: usize = 16 << 20;
+/// Of an upload in flight, some 400 KiB of its caller's and its provider's buffers included, which are of
+/// this process too.
+const MAX_UPLOAD_BYTES: u64 = 3 << 19;
 
 /// One measures at a time.
 static TURN: Mutex<()> = Mutex::new(());
@@ -141,6 +163,131 @@ fn load(store: &Store, rules: usize, numbers: std::ops::Range<usize>) {
         let refusals = store.replace(tenant(number, rules));
         assert_eq!(refusals, [] as [String; 0]);
     }
+}
+
+#[test]
+fn a_large_body_that_passes_is_held_nowhere() {
+    let _turn = TURN.lock();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let gateway = serve_uploads().await;
+        let picture = "iVBORw0KGgoAAAANSUhEUgAAA".repeat(UPLOAD_BYTES / 25);
+        let first = format!(r#"{{"model":"m","stream":false,"a":"{picture}"}}"#);
+        let last = format!(r#"{{"a":"{picture}","model":"m"}}"#);
+        for (name, body) in [("first", first), ("last", last)] {
+            let body: Arc<str> = body.into();
+            // Buffers, threads and pages that stay.
+            upload(gateway, 2, &body).await;
+            let before = resident();
+            let watch = tokio::spawn(watch_resident());
+            upload(gateway, UPLOADS, &body).await;
+            watch.abort();
+            let grown = PEAK.swap(0, Ordering::Relaxed).saturating_sub(before);
+            let each = grown / UPLOADS as u64;
+            println!("model {name}: {each} bytes an upload of {}", body.len());
+            assert!(each <= MAX_UPLOAD_BYTES, "model {name}: {each} bytes");
+        }
+    });
+}
+
+static PEAK: AtomicU64 = AtomicU64::new(0);
+
+async fn watch_resident() {
+    loop {
+        PEAK.fetch_max(resident(), Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Uploads at the same time; each is answered with 200.
+async fn upload(gateway: SocketAddr, count: usize, body: &Arc<str>) {
+    let one = |body: Arc<str>| async move {
+        let mut stream = TcpStream::connect(gateway).await.unwrap();
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            hostname(0),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    };
+    let uploads = (0..count).map(|_| tokio::spawn(one(body.clone())));
+    futures::future::try_join_all(uploads).await.unwrap();
+}
+
+/// A gateway to a provider that reads bodies and forgets them.
+async fn serve_uploads() -> SocketAddr {
+    let provider_listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = provider_listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = provider_listener.accept().await.unwrap();
+            let service = service_fn(|request: Request<Incoming>| async move {
+                let mut body = request.into_body();
+                while let Some(frame) = body.frame().await {
+                    frame?;
+                }
+                let answer = r#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}"#;
+                Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from_static(
+                    answer.as_bytes(),
+                ))))
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(connection);
+        }
+    });
+    let mut snapshots = shared();
+    for (_, snapshot) in &mut snapshots {
+        if let Snapshot::Provider(Provider::Upstream(upstream)) = snapshot {
+            upstream.kind = ProviderKind::Protocol("OpenAI".into());
+            upstream.url = Some(format!("http://{address}/v1"));
+            upstream.timeouts.total = SECOND * 600;
+        }
+    }
+    for (name, mut snapshot) in tenant(0, 1) {
+        if let Snapshot::Domain(domain) = &mut snapshot {
+            let route = &mut domain.routes[0];
+            route.authentication = Some(Authentication::Optional {
+                anonymous_consumer: None,
+            });
+            // What names the model must be awaited.
+            route.rules[0].matches[0].models = vec!["m*".into()];
+            route.rules[0].matches[0].groups.clear();
+        }
+        snapshots.push((name, snapshot));
+    }
+    let store = Store::with_snapshots(vec![fleet_key()], snapshots);
+    let (access_log, _writer) = AccessLog::spawn(std::io::sink()).unwrap();
+    let memory = quota::Store::Memory(MemoryStore::default());
+    let settings = QuotaSettings::default();
+    let stop = CancellationToken::new();
+    let (quotas, _task) = Quotas::spawn(memory, Arc::default(), settings, stop.clone());
+    let gateway = Arc::new(Gateway {
+        metrics: Arc::default(),
+        store,
+        quotas,
+        estimator: Estimator::default(),
+        upstream: Pool::new(Addresses::Any),
+        budget: Budget::default(),
+        access_log,
+        settling: TaskTracker::new(),
+    });
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = listener.address();
+    let drain = Drain {
+        delay: Duration::ZERO,
+        limit: SECOND,
+    };
+    tokio::spawn(listener.serve(gateway, Door::default(), drain, stop));
+    address
 }
 
 /// Bytes. Source: proc(5), `/proc/pid/statm`; pages are of 4 KiB.

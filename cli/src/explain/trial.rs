@@ -14,6 +14,7 @@ use turnpike_controller::explain;
 use turnpike_controller::source::{Kind, ObjectKey};
 use turnpike_dataplane::Store;
 use turnpike_dataplane::arrival::HostName;
+use turnpike_dataplane::budget::Budget;
 use turnpike_dataplane::request::admit::{
     Counted, LaidBy, Unselected, authorize, over, unselected,
 };
@@ -177,30 +178,29 @@ impl<'a> Trial<'a> {
         }
         let body = body(&operation, &question.model);
         let read = Full::new(body.clone());
-        let scanned = match peek::read(read, &question.headers, routes.max_body_bytes()).await {
-            Ok(body) => peek::scan(&body),
-            Err(error) => return Err(error.into()),
-        };
+        let charge = Budget::default().charge();
+        let max_bytes = routes.max_body_bytes();
+        let received = peek::read(read, &question.headers, max_bytes, charge, |_| {}).await;
         let facts = Facts {
             path: &question.path,
             headers: &question.headers,
             model: &question.model,
         };
         self.judge_rules(&routes, &caller, facts);
-        let head = scanned?;
+        let mut received = received?;
         let matched = matching::find(&routes, &caller, facts)?;
         matched.route.refuse_suspended()?;
+        let limited = received.limit(matched.route.max_body_bytes());
         let order = Order {
             client: ClientProtocol::OpenAI,
             operation: &operation,
             rule: matched.rule,
             model: &question.model,
             headers: &question.headers,
-            head: &head,
-            body: &body,
+            body: received.into(),
         };
         let chosen = self.backends(&order);
-        peek::check_size(body.len() as u64, matched.route.max_body_bytes())?;
+        limited?;
         let authorized = matched
             .route
             .allow()
@@ -566,7 +566,7 @@ fn encodable(order: &Order<'_>, candidate: Candidate<'_>) -> Result<Arc<str>, Re
         upstream_model: &candidate.upstream_model,
         created: 0,
     };
-    attempt::encode(order, &target)?;
+    attempt::check(order, &target)?;
     Ok(candidate.upstream_model)
 }
 

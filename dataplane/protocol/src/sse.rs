@@ -97,6 +97,15 @@ impl Framer {
         without_mark(&self.carry, is_first)
     }
 
+    /// Bytes that are held of an unfinished event.
+    pub fn held(&self) -> usize {
+        if self.carry_is_done {
+            0
+        } else {
+            self.carry.len()
+        }
+    }
+
     /// Whether an event has begun and not ended.
     pub fn is_mid_event(&self) -> bool {
         self.is_overlong || !(self.carry_is_done || self.carry.is_empty())

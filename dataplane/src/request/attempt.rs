@@ -17,34 +17,77 @@ use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tokio::time::Instant;
-use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport};
+use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport, WireProtocol};
 use turnpike_protocol::{
     ClientProtocol, FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor,
 };
 
 use course::{Course, Turn};
-use send::{Letter, send};
+use send::{Content, Letter, send};
 
 pub use choose::{Candidate, Offer, candidate, chances, is_offered, longest_total, nobody, offer};
 pub use upgrade::{Opened, SocketOrder, refuse_mute, upgrade};
 
-use super::error::{RequestError, Result};
+use super::error::{RETRY, RequestError, Result};
+use super::peek::Received;
 use super::relay::{self, Answer, Clocks, HeldStream};
 use super::settle::{Account, Spent};
 use super::transform;
+use super::upload::Upload;
+use crate::budget::Charge;
 use crate::store::view::{RuleView, UpstreamView};
 use crate::upstream::{AnswerBody, Pool, echo};
+
+/// Why no other attempt followed one that failed: what was sent of the body is not kept.
+const NOT_REPLAYABLE: &str = "body_too_large";
 
 /// Everything about a request that an attempt needs, whoever is asked.
 pub struct Order<'a> {
     pub client: ClientProtocol,
     pub operation: &'a Operation,
     pub rule: &'a RuleView,
-    /// As the caller calls it.
+    /// As the caller calls it; empty: it is seen as the body passes, and nothing depends on it.
     pub model: &'a str,
     pub headers: &'a HeaderMap,
-    pub head: &'a Head,
-    pub body: &'a Bytes,
+    pub body: OrderBody,
+}
+
+/// What is to be sent.
+pub enum OrderBody {
+    Whole {
+        bytes: Bytes,
+        head: Head,
+        /// For as long as it is held.
+        charge: Charge,
+    },
+    Passing(Upload),
+}
+
+impl OrderBody {
+    /// Whether it can be sent again.
+    fn is_replayable(&self) -> bool {
+        match self {
+            Self::Whole { .. } => true,
+            Self::Passing(upload) => upload.is_replayable(),
+        }
+    }
+}
+
+impl From<Received> for OrderBody {
+    fn from(received: Received) -> Self {
+        match received {
+            Received::Whole {
+                bytes,
+                head,
+                charge,
+            } => Self::Whole {
+                bytes,
+                head,
+                charge,
+            },
+            Received::Begun(source) => Self::Passing(Upload::new(*source)),
+        }
+    }
 }
 
 /// An answer, and hints of the request that its provider has no word for.
@@ -72,7 +115,10 @@ pub async fn attempt(
         };
         match outcome {
             Ok(attempted) => return Ok(attempted),
-            Err(error) => resume(&mut course, error, deadline, account).await?,
+            Err(error) => {
+                let replay = order.body.is_replayable();
+                resume(&mut course, error, deadline, replay, account).await?;
+            }
         }
     }
 }
@@ -82,6 +128,7 @@ async fn resume(
     course: &mut Course<'_>,
     error: RequestError,
     deadline: Option<Instant>,
+    is_replayable: bool,
     account: &mut Account,
 ) -> Result<()> {
     let Turn::Again(pause) = course.after(&error, &mut rand::rng()) else {
@@ -90,6 +137,11 @@ async fn resume(
     let resumed = Instant::now() + pause;
     if deadline.is_some_and(|deadline| resumed >= deadline) {
         return Err(error);
+    }
+    if !is_replayable {
+        account.note(|record| record.retry = Some(NOT_REPLAYABLE));
+        let why = HeaderValue::from_static(NOT_REPLAYABLE);
+        return Err(error.header(RETRY, why));
     }
     account.attempt_failed(&error);
     tokio::time::sleep_until(resumed).await;
@@ -114,25 +166,18 @@ async fn once(
         upstream_model: &candidate.upstream_model,
         created: seconds_since_1970(),
     };
-    let outgoing = encode(order, &target)?;
+    let (content, planned) = content(order, &target)?;
     note(account, candidate, upstream);
-    let Outgoing {
-        body,
-        reply,
-        dropped,
-    } = outgoing;
-    let response = match upstream.transport {
-        Transport::Echo => {
+    let response = match (upstream.transport, &content) {
+        (Transport::Echo, Content::Pieces(body) | Content::Streaming(body)) => {
             account.spent(Spent::Taken);
             clocks.await_first_token();
             echo::answer(order.operation, &body.concat())
         }
-        Transport::Http => {
-            let is_streaming = reply.is_streaming();
+        _ => {
             let letter = Letter {
-                head: head(order, candidate, upstream, is_streaming, account)?,
-                body,
-                is_streaming,
+                head: head(order, candidate, upstream, content.is_streaming(), account)?,
+                content,
             };
             send(pool, letter, upstream, &mut clocks, account).await?
         }
@@ -141,7 +186,14 @@ async fn once(
         return Err(refusal(response, upstream, &mut clocks, account).await);
     }
     refuse_encoded(response.headers())?;
-    let answer = receive(response.into_body(), &reply, clocks).await;
+    let (reply, dropped) = match planned {
+        Planned::Already(reply, dropped) => (reply, dropped),
+        Planned::OncePassed(upload) => {
+            let reply = plan_passed(order, upload, &target, &mut clocks, account).await?;
+            (reply, Vec::new())
+        }
+    };
+    let answer = receive(response.into_body(), &reply, clocks, account).await;
     let answer = answer.inspect_err(|error| {
         if error.is_refusal() {
             account.spent(Spent::Refused);
@@ -151,17 +203,71 @@ async fn once(
     Ok(Attempted { answer, dropped })
 }
 
-/// Writes the body as the provider takes it.
+/// How the answer is to be read.
+enum Planned<'a> {
+    /// And hints of the request that the provider has no word for.
+    Already(ReplyPlan, Vec<String>),
+    /// It depends on what is still to come of the request.
+    OncePassed(&'a Upload),
+}
+
+/// Gives what is sent, and how its answer is read.
+fn content<'a>(order: &'a Order<'_>, target: &Target<'_>) -> Result<(Content<'a>, Planned<'a>)> {
+    match &order.body {
+        OrderBody::Whole { bytes, head, .. } => {
+            let outgoing = encode(order, head, bytes, target)?;
+            let content = match outgoing.reply.is_streaming() {
+                true => Content::Streaming(outgoing.body),
+                false => Content::Pieces(outgoing.body),
+            };
+            Ok((content, Planned::Already(outgoing.reply, outgoing.dropped)))
+        }
+        OrderBody::Passing(_) if target.protocol != WireProtocol::OpenAI => Err(
+            RequestError::provider_unavailable("it has just been changed; try again"),
+        ),
+        OrderBody::Passing(upload) => {
+            let content = Content::Passing {
+                upload,
+                operation: order.operation,
+                model: (!order.model.is_empty()).then(|| target.upstream_model.into()),
+            };
+            Ok((content, Planned::OncePassed(upload)))
+        }
+    }
+}
+
+/// Plans how to read an answer that has begun: once the request is known to its end.
+async fn plan_passed(
+    order: &Order<'_>,
+    upload: &Upload,
+    target: &Target<'_>,
+    clocks: &mut Clocks,
+    account: &mut Account,
+) -> Result<ReplyPlan> {
+    let is_early = !upload.is_sent();
+    clocks.within(upload.sent()).await?;
+    if let Some(fault) = upload.take_fault() {
+        account.spent(Spent::Refused);
+        return Err(fault);
+    }
+    let plan = |head: &Head| turnpike_protocol::plan(order.client, order.operation, head, target);
+    let plan = upload.with_head(plan);
+    if is_early && plan.is_streaming() {
+        clocks.await_first_token();
+    }
+    Ok(plan)
+}
+
+/// Checks that a provider could be sent the request.
 ///
 /// Errors: 400 for what its protocol has no word for.
-pub fn encode(order: &Order<'_>, target: &Target<'_>) -> Result<Outgoing> {
-    let Order {
-        client,
-        operation,
-        head,
-        body,
-        ..
-    } = *order;
+pub fn check(order: &Order<'_>, target: &Target<'_>) -> Result<()> {
+    content(order, target).map(drop)
+}
+
+/// Writes a whole body as the provider takes it.
+fn encode(order: &Order<'_>, head: &Head, body: &Bytes, target: &Target<'_>) -> Result<Outgoing> {
+    let (client, operation) = (order.client, order.operation);
     let outgoing = turnpike_protocol::encode(client, operation, head, body, target);
     outgoing.map_err(|unsupported| {
         RequestError::bad_request("unsupported_parameter", unsupported.message)
@@ -170,12 +276,19 @@ pub fn encode(order: &Order<'_>, target: &Target<'_>) -> Result<Outgoing> {
 }
 
 /// Reads the answer: all of it, or of a stream up to its first content.
-async fn receive(body: AnswerBody, reply: &ReplyPlan, mut clocks: Clocks) -> Result<Answer> {
+async fn receive(
+    body: AnswerBody,
+    reply: &ReplyPlan,
+    mut clocks: Clocks,
+    account: &mut Account,
+) -> Result<Answer> {
+    let mut charge = account.charge();
     if reply.is_streaming() {
-        let held = HeldStream::open(body, reply, clocks).await?;
+        let held = HeldStream::open(body, reply, clocks, charge).await?;
         return Ok(Answer::Stream(Box::new(held)));
     }
-    let decoded = relay::read_whole(body, reply, &mut clocks).await?;
+    let decoded = relay::read_whole(body, reply, &mut clocks, &mut charge).await?;
+    account.keep(charge);
     Ok(Answer::Whole(decoded))
 }
 
@@ -184,7 +297,8 @@ fn note(account: &mut Account, candidate: &Candidate<'_>, upstream: &UpstreamVie
         record.provider = Some(candidate.backend.provider_name.clone());
         record.credential = candidate.key(upstream).map(|key| key.name.clone());
         record.protocol = Some(upstream.protocol.as_str());
-        record.model.upstream = Some((*candidate.upstream_model).into());
+        let model = &*candidate.upstream_model;
+        record.model.upstream = (!model.is_empty()).then(|| model.into());
     });
 }
 
@@ -192,7 +306,7 @@ fn head(
     order: &Order<'_>,
     candidate: &Candidate<'_>,
     upstream: &UpstreamView,
-    is_streaming: bool,
+    is_streaming: Option<bool>,
     account: &Account,
 ) -> Result<Parts> {
     let mut request = Request::new(());

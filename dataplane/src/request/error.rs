@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use turnpike_protocol::{ClientProtocol, ErrorBody, ErrorKind, FaultClass, ProviderError};
 
 use crate::access_log::End;
+use crate::budget::Exhausted;
 use crate::metrics::UpstreamFault;
 use crate::store::view::Halt;
 
@@ -21,6 +22,8 @@ use crate::store::view::Halt;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Who made the error: `gateway` or `provider`.
 pub const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-turnpike-error-source");
+/// Why no other attempt followed one that failed.
+pub const RETRY: HeaderName = HeaderName::from_static("x-turnpike-retry");
 /// Read by OpenAI's SDKs: whether the same request may succeed later.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -316,6 +319,18 @@ impl Source {
             Source::Gateway => "gateway",
             Source::Provider => "provider",
         }
+    }
+}
+
+/// The gateway is full.
+impl From<Exhausted> for RequestError {
+    fn from(_: Exhausted) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "the gateway has no memory left for this request just now; try again",
+        )
+        .retry_after(Duration::from_secs(1))
     }
 }
 

@@ -10,16 +10,18 @@ use tokio::time::Instant;
 use turnpike_protocol::{ClientProtocol, Decoded, Head, Operation};
 
 use super::admit::{self, Admitted, Counted, Laid, authorize};
-use super::attempt::{self, Attempted, Order, longest_total};
+use super::attempt::{self, Attempted, Order, OrderBody, longest_total};
 use super::authenticate::{Caller, authenticate};
 use super::error::{REQUEST_ID, RequestError, Result};
 use super::matching::{self, Facts, Matched};
 use super::models::{self, Question};
+use super::peek::Received;
 use super::relay::{self, Answer, ResponseBody};
 use super::routes::Routes;
 use super::settle::Account;
 use super::socket::{self, Session, Sockets};
-use super::{head, operation, peek, reach};
+use super::upload::{REPLAY, Upload};
+use super::{head, need, operation, peek, reach};
 use crate::arrival::{Arrival, FLOOR, HostError, HostName, RequestBody, WINDOW};
 use crate::gateway::Gateway;
 use crate::metrics::RefusalLabel;
@@ -50,7 +52,7 @@ pub async fn serve(
         true => too_slow(gateway),
         false => error,
     });
-    let is_unread = sends_body && !account.has_body();
+    let is_unread = sends_body && !account.has_read();
     let mut response = match outcome {
         Ok(Reply::Answer(answer, headers)) => {
             account.answered(StatusCode::OK);
@@ -81,14 +83,11 @@ enum Reply {
     Session(Box<Session>),
 }
 
-/// A request whose body has been read.
+/// A request whose body has come, or begun to.
 struct Asked<'a> {
     operation: &'a Operation,
     parts: &'a Parts,
-    head: Head,
-    body: bytes::Bytes,
-    /// As the caller calls it.
-    model: Arc<str>,
+    body: Received,
 }
 
 async fn live(
@@ -120,20 +119,18 @@ async fn live(
         let session = Box::pin(opening).await?;
         return Ok(Reply::Session(Box::new(session)));
     }
-    let body = peek::read(body, &parts.headers, routes.max_body_bytes()).await?;
-    account.note(|record| record.bytes_in = body.len() as u64);
-    let head = peek::scan(&body)?;
-    let model = Arc::from(head.model.as_ref().map_or("", |model| &model.value));
-    account.note(|record| {
-        record.stream = head.is_streaming();
-        record.model.requested = Some(Arc::clone(&model));
-    });
+    gateway.budget.admit(body.size_hint().lower().min(REPLAY))?;
+    let (max_bytes, charge) = (routes.max_body_bytes(), gateway.budget.charge());
+    let note_end = |bytes| account.read(bytes);
+    let mut body = peek::read(body, &parts.headers, max_bytes, charge, note_end).await?;
+    if let Received::Begun(_) = body {
+        let need = need::for_matching(&routes);
+        body = Box::pin(body.read_on(need, routes.head_bytes())).await?;
+    }
     let asked = Asked {
         operation: &operation,
         parts,
-        head,
         body,
-        model,
     };
     carry(gateway, &routes, &caller, asked, account).await
 }
@@ -143,29 +140,32 @@ async fn carry(
     gateway: &Gateway,
     routes: &Routes,
     caller: &Caller,
-    asked: Asked<'_>,
+    mut asked: Asked<'_>,
     account: &mut Account,
 ) -> Result<Reply> {
+    let mut model = note_head(account, asked.body.head());
     let facts = Facts {
         path: asked.parts.uri.path(),
         headers: &asked.parts.headers,
-        model: &asked.model,
+        model: &model,
     };
     let matched = matching::find(routes, caller, facts)?;
     note_match(account, &matched);
     matched.route.refuse_suspended()?;
-    peek::check_size(asked.body.len() as u64, matched.route.max_body_bytes())?;
-    authorize(
-        matched.route.allow()?,
-        matched.consumer.as_deref(),
-        &asked.model,
-    )?;
+    asked.body.limit(matched.route.max_body_bytes())?;
+    let consumer = matched.consumer.as_deref();
+    authorize(matched.route.allow()?, consumer, &model)?;
+    if let Received::Begun(_) = asked.body {
+        let need = need::for_sending(matched.rule);
+        asked.body = Box::pin(asked.body.read_on(need, matched.route.head_bytes())).await?;
+        model = note_head(account, asked.body.head());
+    }
     let counted = Counted {
         namespace: &routes.domain().namespace,
         route: matched.route.name(),
-        consumer: matched.consumer.as_deref(),
-        model: &asked.model,
-        estimate: estimate(gateway, &asked),
+        consumer,
+        model: &model,
+        estimate: estimate(gateway, &asked, &model),
         requests: 1,
     };
     let laid = Laid::over(routes.domain())?;
@@ -179,14 +179,16 @@ async fn carry(
         client: ClientProtocol::OpenAI,
         operation: asked.operation,
         rule: matched.rule,
-        model: &asked.model,
+        model: &model,
         headers: &asked.parts.headers,
-        head: &asked.head,
-        body: &asked.body,
+        body: asked.body.into(),
     };
     let deadline = total.and_then(|total| Instant::now().checked_add(total));
-    let Attempted { answer, dropped } =
-        attempt::attempt(&gateway.upstream, &order, deadline, account).await?;
+    let outcome = attempt::attempt(&gateway.upstream, &order, deadline, account).await;
+    if let OrderBody::Passing(upload) = &order.body {
+        note_passed(account, upload);
+    }
+    let Attempted { answer, dropped } = outcome?;
     if let Answer::Whole(decoded) = &answer {
         note_answer(account, decoded);
     }
@@ -194,6 +196,32 @@ async fn carry(
         headers.insert(DROPPED_FIELDS, value);
     }
     Ok(Reply::Answer(answer, headers))
+}
+
+/// Notes what has come of the head, and gives the model's name; empty: it is not known yet.
+fn note_head(account: &mut Account, head: &Head) -> Arc<str> {
+    let is_streaming = head.is_streaming();
+    let model: Arc<str> = Arc::from(head.model.as_ref().map_or("", |model| &model.value));
+    account.note(|record| {
+        record.stream = is_streaming;
+        record.model.requested = (!model.is_empty()).then(|| Arc::clone(&model));
+    });
+    model
+}
+
+/// Notes what is known of a body once it has passed.
+fn note_passed(account: &mut Account, upload: &Upload) {
+    let model = upload.with_head(|head| note_head(account, head));
+    account.note(|record| {
+        // A provider was asked under the name that the caller gave.
+        if record.provider.is_some() && record.model.upstream.is_none() && !model.is_empty() {
+            record.model.upstream = Some((*model).into());
+        }
+    });
+    match upload.is_read() {
+        true => account.read(upload.received()),
+        false => account.note(|record| record.bytes_in = upload.received()),
+    }
 }
 
 /// Finds the domain that a request is for, loading it on the asker's account if need be.
@@ -252,18 +280,17 @@ fn answer_here(
     Ok(Some(Reply::Answer(answer, HeaderMap::new())))
 }
 
-fn estimate(gateway: &Gateway, asked: &Asked<'_>) -> u64 {
+fn estimate(gateway: &Gateway, asked: &Asked<'_>, model: &str) -> u64 {
+    let head = asked.body.head();
     let output = match asked.operation {
         Operation::ChatCompletions => Output::Text {
-            max_tokens: asked.head.max_tokens,
-            choices: asked.head.n.unwrap_or(1),
+            max_tokens: head.max_tokens,
+            choices: head.n.unwrap_or(1),
         },
         _ => Output::Nothing,
     };
-    let prompt_bytes = asked.body.len() as u64;
-    gateway
-        .estimator
-        .estimate(&asked.model, prompt_bytes, output)
+    let prompt_bytes = asked.body.length();
+    gateway.estimator.estimate(model, prompt_bytes, output)
 }
 
 fn note_caller(account: &mut Account, caller: &Caller) {

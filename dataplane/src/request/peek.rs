@@ -1,44 +1,95 @@
 //! Step 3: the body, read up to its bound, and the few members of it that decide.
+//!
+//! A small body is held as a whole. Of a large one, only what the rule and its providers need is read
+//! before it goes on; the rest passes.
 
-use std::pin::pin;
-use std::time::Duration;
+use std::pin::{Pin, pin};
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
-use turnpike_protocol::{Head, HeadError};
+use turnpike_protocol::Head;
 
+use super::body_rules::{STALL, broken, check, check_size, stalled};
 use super::error::{RequestError, Result};
-use crate::access_log::End;
+use super::need::Need;
+use super::upload::{REPLAY, Source};
+use crate::budget::Charge;
 
-/// Longest silence of a client that is still sending: slower than any line that works.
-const STALL: Duration = Duration::from_secs(30);
+/// Longest body that is read to its end before anything is sent: it could be sent again, its length is
+/// known, and what is wrong with it is found before a provider sees any of it.
+const SMALL: u64 = REPLAY;
 /// Room made before the first byte came, whatever length was announced.
 const FIRST_ROOM: u64 = 64 << 10;
-/// Longest name of a model, in bytes; it stands in the log and in what is learned of models.
-/// Source: Bedrock's `modelId`, the longest of any vendor.
-pub(super) const MAX_MODEL: usize = 2048;
 
-/// Reads the whole body, of `max_bytes` at most.
+/// A request's body, as far as it has been read.
+pub enum Received {
+    /// All of it, and its head.
+    Whole {
+        bytes: Bytes,
+        head: Head,
+        charge: Charge,
+    },
+    /// A large one, whose rest is still to come.
+    Begun(Box<Source>),
+}
+
+/// Reads a body of `max_bytes` at most: a small one to its end, of a large one the beginning.
 ///
 /// Nothing is read of a body that announces itself as too long, so a client that waits for
-/// `100 Continue` never sends it. A body in one piece is not copied.
-pub async fn read<B>(body: B, headers: &HeaderMap, max_bytes: u64) -> Result<Bytes>
+/// `100 Continue` never sends it. A body in one piece is not copied. `note_end` is told of the end, as
+/// soon as it was read, and the length.
+pub async fn read<B>(
+    mut body: B,
+    headers: &HeaderMap,
+    max_bytes: u64,
+    mut charge: Charge,
+    note_end: impl FnOnce(u64),
+) -> Result<Received>
 where
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
 {
     refuse_encoded(headers)?;
     let announced = body.size_hint().lower();
     check_size(announced, max_bytes)?;
+    let exact = body.size_hint().exact();
+    let (begin, is_all) = match announced > SMALL {
+        true => (Bytes::new(), false),
+        false => read_small(&mut body, announced, max_bytes).await?,
+    };
+    if is_all {
+        note_end(begin.len() as u64);
+    }
+    charge.grow(begin.len() as u64)?;
+    if !is_all {
+        let source = Source::new(body, exact, begin, max_bytes, charge)?;
+        return Ok(Received::Begun(Box::new(source)));
+    }
+    let head = scan(&begin)?;
+    Ok(Received::Whole {
+        bytes: begin,
+        head,
+        charge,
+    })
+}
+
+/// Reads to the end, or until the body is no small one, and says whether that was the end.
+async fn read_small<B>(body: &mut B, announced: u64, max_bytes: u64) -> Result<(Bytes, bool)>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let mut body = pin!(body);
     let Some(first) = next(&mut body).await? else {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), true));
     };
     check_size(first.len() as u64, max_bytes)?;
+    if first.len() as u64 > SMALL {
+        return Ok((first, false));
+    }
     let Some(second) = next(&mut body).await? else {
-        return Ok(first);
+        return Ok((first, true));
     };
     let mut whole = BytesMut::with_capacity(announced.min(max_bytes).min(FIRST_ROOM) as usize);
     whole.extend_from_slice(&first);
@@ -46,39 +97,65 @@ where
     while let Some(bytes) = piece {
         check_size((whole.len() + bytes.len()) as u64, max_bytes)?;
         whole.extend_from_slice(&bytes);
+        if whole.len() as u64 > SMALL {
+            return Ok((whole.freeze(), false));
+        }
         piece = next(&mut body).await?;
     }
-    Ok(whole.freeze())
+    Ok((whole.freeze(), true))
+}
+
+impl Received {
+    /// What has come of the head.
+    pub fn head(&self) -> &Head {
+        match self {
+            Received::Whole { head, .. } => head,
+            Received::Begun(source) => source.head(),
+        }
+    }
+
+    /// The body's length; of one that did not tell it, as far as it came.
+    pub fn length(&self) -> u64 {
+        match self {
+            Received::Whole { bytes, .. } => bytes.len() as u64,
+            Received::Begun(source) => source.least_length(),
+        }
+    }
+
+    /// Refuses what is longer than its route takes.
+    pub fn limit(&mut self, max_bytes: u64) -> Result<()> {
+        match self {
+            Received::Whole { bytes, .. } => check_size(bytes.len() as u64, max_bytes),
+            Received::Begun(source) => source.limit(max_bytes),
+        }
+    }
+
+    /// Reads on as far as is needed; up to `head_bytes` of what comes before the model are held.
+    pub async fn read_on(self, need: Need, head_bytes: u64) -> Result<Self> {
+        let Received::Begun(mut source) = self else {
+            return Ok(self);
+        };
+        match need {
+            Need::Nothing => {}
+            Need::Head => source.read_head(head_bytes).await?,
+            Need::Whole => {
+                let (bytes, head, charge) = source.read_whole().await?;
+                return Ok(Received::Whole {
+                    bytes,
+                    head,
+                    charge,
+                });
+            }
+        }
+        Ok(Received::Begun(source))
+    }
 }
 
 /// Finds the members that decide; the body is one whole JSON object with a model.
 pub fn scan(body: &[u8]) -> Result<Head> {
     let head = turnpike_protocol::scan(body)?;
-    match &head.model {
-        Some(model) if model.value.len() > MAX_MODEL => Err(RequestError::bad_request(
-            "invalid_model",
-            format!("the name of the model is over {MAX_MODEL} bytes"),
-        )
-        .param("model")),
-        Some(model) if !model.value.is_empty() => Ok(head),
-        _ => Err(RequestError::bad_request(
-            "missing_model",
-            "the request names no model; set \"model\"",
-        )
-        .param("model")),
-    }
-}
-
-/// Refuses what is longer than a route takes.
-pub fn check_size(bytes: u64, max_bytes: u64) -> Result<()> {
-    if bytes <= max_bytes {
-        return Ok(());
-    }
-    Err(RequestError::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "request_too_large",
-        format!("the request body is over {max_bytes} bytes, the maxBodyBytes of this route"),
-    ))
+    check(&head)?;
+    Ok(head)
 }
 
 fn refuse_encoded(headers: &HeaderMap) -> Result<()> {
@@ -93,7 +170,7 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<()> {
     ))
 }
 
-async fn next<B>(body: &mut std::pin::Pin<&mut B>) -> Result<Option<Bytes>>
+async fn next<B>(body: &mut Pin<&mut B>) -> Result<Option<Bytes>>
 where
     B: Body<Data = Bytes>,
 {
@@ -112,38 +189,6 @@ where
     }
 }
 
-fn stalled() -> RequestError {
-    RequestError::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "request_body_timeout",
-        format!("the request body made no progress for {STALL:?}"),
-    )
-}
-
-fn broken() -> RequestError {
-    RequestError::bad_request(
-        "incomplete_body",
-        "the request body broke off before its end",
-    )
-    .ended(End::ClientGone)
-}
-
-impl From<HeadError> for RequestError {
-    fn from(fault: HeadError) -> Self {
-        let code = match fault {
-            HeadError::NotJson { .. } | HeadError::NotObject => "invalid_json",
-            HeadError::Duplicate { .. } => "duplicate_member",
-            HeadError::ModelTooLong { .. } => "invalid_model",
-            HeadError::WrongType { .. } => "invalid_type",
-        };
-        let error = Self::bad_request(code, fault.to_string());
-        match fault.param() {
-            Some(param) => error.param(param),
-            None => error,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures::{StreamExt, stream};
@@ -151,6 +196,8 @@ mod tests {
     use http_body_util::{Full, StreamBody};
 
     use super::*;
+    use crate::budget::Budget;
+    use crate::request::body_rules::MAX_MODEL;
 
     fn pieces(parts: &[&'static str]) -> impl Body<Data = Bytes, Error = std::io::Error> {
         let frames: Vec<_> = parts
@@ -160,18 +207,55 @@ mod tests {
         StreamBody::new(stream::iter(frames))
     }
 
-    async fn code_of<B: Body<Data = Bytes>>(body: B, max: u64) -> String {
-        let error = read(body, &HeaderMap::new(), max).await.unwrap_err();
-        error.code().to_owned()
+    async fn small<B: Body<Data = Bytes> + Unpin>(mut body: B, max: u64) -> Result<Bytes> {
+        let (bytes, is_all) = read_small(&mut body, 0, max).await?;
+        assert_eq!(is_all, bytes.len() as u64 <= SMALL);
+        Ok(bytes)
+    }
+
+    async fn code_of<B: Body<Data = Bytes> + Unpin>(body: B, max: u64) -> String {
+        small(body, max).await.unwrap_err().code().to_owned()
+    }
+
+    async fn read_all<B>(body: B, headers: &HeaderMap, max: u64) -> Result<Received>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        read(body, headers, max, Budget::default().charge(), |_| {}).await
     }
 
     #[tokio::test]
     async fn pieces_are_joined_and_one_piece_is_not_copied() {
-        let whole = read(pieces(&["ab", "", "c", "de"]), &HeaderMap::new(), 5).await;
+        let whole = small(pieces(&["ab", "", "c", "de"]), 5).await;
         assert_eq!(whole.unwrap(), "abcde");
         let piece = Bytes::from(vec![b'x'; 9]);
-        let read = read(Full::new(piece.clone()), &HeaderMap::new(), 9).await;
+        let read = small(Full::new(piece.clone()), 9).await;
         assert_eq!(read.unwrap().as_ptr(), piece.as_ptr());
+    }
+
+    #[tokio::test]
+    async fn of_a_large_body_the_beginning_is_read_at_most() {
+        let text = format!(r#"{{"model":"m","x":"{}"}}"#, "x".repeat(SMALL as usize));
+        let body = Full::new(Bytes::from(text.clone()));
+        let received = read_all(body, &HeaderMap::new(), 1 << 20).await.unwrap();
+        let Received::Begun(source) = &received else {
+            panic!("held as a whole");
+        };
+        assert_eq!(
+            (source.received(), received.length()),
+            (0, text.len() as u64)
+        );
+        let received = received.read_on(Need::Head, 1 << 20).await.unwrap();
+        assert_eq!(received.head().model.as_ref().unwrap().value, "m");
+        let received = received.read_on(Need::Whole, 1 << 20).await.unwrap();
+        assert!(matches!(received, Received::Whole { bytes, .. } if bytes == text));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_announces_itself_as_too_long_is_not_read() {
+        let body = Full::new(Bytes::from_static(b"not even JSON"));
+        let refused = read_all(body, &HeaderMap::new(), 5).await;
+        assert_eq!(refused.err().unwrap().code(), "request_too_large");
     }
 
     #[tokio::test]
@@ -191,8 +275,8 @@ mod tests {
     async fn a_compressed_body_is_refused() {
         let headers =
             HeaderMap::from_iter([(CONTENT_ENCODING, http::HeaderValue::from_static("gzip"))]);
-        let error = read(pieces(&["x"]), &headers, 9).await.unwrap_err();
-        assert_eq!(error.status().as_u16(), 415);
+        let refused = read_all(pieces(&["x"]), &headers, 9).await;
+        assert_eq!(refused.err().unwrap().status().as_u16(), 415);
     }
 
     #[tokio::test(start_paused = true)]

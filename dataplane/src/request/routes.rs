@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use turnpike_snapshot::domain::DEFAULT_MAX_BODY_BYTES;
+use turnpike_snapshot::domain::{DEFAULT_HEAD_BYTES, DEFAULT_MAX_BODY_BYTES};
 
 use super::error::{RequestError, Result};
 use crate::store::view::{
@@ -82,6 +82,11 @@ impl Routes {
     pub fn max_body_bytes(&self) -> u64 {
         self.iter().map(Route::max_body_bytes).max().unwrap_or(0)
     }
+
+    /// The most that one of the routes has held of a body whose model is awaited, in bytes.
+    pub fn head_bytes(&self) -> u64 {
+        self.iter().map(Route::head_bytes).max().unwrap_or(0)
+    }
 }
 
 impl<'a> Route<'a> {
@@ -128,6 +133,15 @@ impl<'a> Route<'a> {
             // Long enough to be told what is wrong.
             (None, Template::None | Template::Faulty(_)) => DEFAULT_MAX_BODY_BYTES,
         }
+    }
+
+    /// Bytes of a body that are held while its model is awaited; what goes on is on disk.
+    pub fn head_bytes(self) -> u64 {
+        let lent = match self.template {
+            Template::Lent(rules) => rules.head_bytes,
+            Template::None | Template::Faulty(_) => None,
+        };
+        self.own.head_bytes.or(lent).unwrap_or(DEFAULT_HEAD_BYTES)
     }
 
     /// Refuses the requests of a suspended route.

@@ -21,6 +21,7 @@ use super::error::RequestError;
 use super::request_id::RequestId;
 use crate::access_log::{End, Models, Record, Tokens};
 use crate::arrival::{Arrival, Uptake};
+use crate::budget::Charge;
 use crate::gateway::Gateway;
 use crate::metrics::{InFlight, OperationLabel};
 use crate::quota::{Output, Ticket};
@@ -37,6 +38,8 @@ pub struct Account {
     /// Facts for the log, filled in as they become known; taken when settled.
     record: Option<Box<Record>>,
     ticket: Option<Ticket>,
+    has_read: bool,
+    answer: Option<Charge>,
     spent: Spent,
     /// What attempts that failed may have cost.
     spent_before: Spent,
@@ -95,6 +98,7 @@ impl Account {
             tokens: None,
             first_token_ms: None,
             failed_attempts: 0,
+            retry: None,
             duration_ms: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -107,6 +111,8 @@ impl Account {
             arrived: arrival.at,
             record: Some(Box::new(record)),
             ticket: None,
+            has_read: false,
+            answer: None,
             spent: Spent::Unsent,
             spent_before: Spent::Unsent,
             usage: None,
@@ -126,10 +132,15 @@ impl Account {
         &self.id
     }
 
-    /// Whether the request's body was read to its end, and was not empty.
-    pub fn has_body(&self) -> bool {
-        let record = self.record.as_ref();
-        record.is_some_and(|record| record.bytes_in > 0)
+    /// Notes that the request's body was read to its end, and its length.
+    pub fn read(&mut self, bytes: u64) {
+        self.has_read = true;
+        self.note(|record| record.bytes_in = bytes);
+    }
+
+    /// Whether the request's body was read to its end.
+    pub fn has_read(&self) -> bool {
+        self.has_read
     }
 
     /// Whether the caller takes the answer.
@@ -148,6 +159,16 @@ impl Account {
         if let Some(record) = &mut self.record {
             facts(record);
         }
+    }
+
+    /// Begins to hold memory for the request.
+    pub fn charge(&self) -> Charge {
+        self.gateway.budget.charge()
+    }
+
+    /// Keeps what is held for the answer, until the request has ended.
+    pub fn keep(&mut self, charge: Charge) {
+        self.answer = Some(charge);
     }
 
     /// Takes over the reservation; it is settled with the account.

@@ -25,7 +25,7 @@ pub fn upstream_headers(
     caller: &HeaderMap,
     protocol: WireProtocol,
     request_id: &HeaderValue,
-    is_streaming: bool,
+    is_streaming: Option<bool>,
 ) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(12);
     for name in &PASSED {
@@ -34,10 +34,11 @@ pub fn upstream_headers(
     if protocol == WireProtocol::OpenAI {
         pass(caller, &OPENAI_BETA, &mut headers);
     }
-    let accept = if is_streaming {
-        "text/event-stream"
-    } else {
-        "application/json"
+    let accept = match is_streaming {
+        Some(true) => "text/event-stream",
+        Some(false) => "application/json",
+        // It stands in what is still to come of the body.
+        None => "application/json, text/event-stream",
     };
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn only_what_is_listed_passes() {
         let mut caller = HeaderMap::new();
-        let plain = upstream_headers(&caller, WireProtocol::OpenAI, &ID, false);
+        let plain = upstream_headers(&caller, WireProtocol::OpenAI, &ID, Some(false));
         for name in [
             "authorization",
             "proxy-authorization",
@@ -112,7 +113,7 @@ mod tests {
             );
         }
         assert_eq!(
-            upstream_headers(&caller, WireProtocol::OpenAI, &ID, false),
+            upstream_headers(&caller, WireProtocol::OpenAI, &ID, Some(false)),
             plain
         );
         assert_eq!(socket_headers(&caller, &ID).len(), 1);
@@ -121,8 +122,9 @@ mod tests {
     #[test]
     fn previews_pass_to_their_own_protocol() {
         let caller = HeaderMap::from_iter([(OPENAI_BETA, HeaderValue::from_static("x=1"))]);
-        let to =
-            |protocol| upstream_headers(&caller, protocol, &ID, true).contains_key(OPENAI_BETA);
+        let to = |protocol| {
+            upstream_headers(&caller, protocol, &ID, Some(true)).contains_key(OPENAI_BETA)
+        };
         assert!(to(WireProtocol::OpenAI));
         assert!(!to(WireProtocol::Anthropic));
     }

@@ -1,8 +1,7 @@
 //! The two bodies of an exchange with a provider: what is sent, and what comes back.
 
-use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -13,43 +12,95 @@ use super::echo::EchoBody;
 use super::endpoint::Load;
 use super::lanes::Seat;
 
-/// A body in pieces whose length is known; never copied together.
-#[derive(Clone)]
-pub struct PiecesBody {
-    pieces: smallvec::IntoIter<[Bytes; 8]>,
-    left: u64,
+/// A body in pieces, never copied together: those at hand, or pulled as they are sent.
+pub struct PiecesBody(Pieces);
+
+/// The body will not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's body broke off")]
+pub struct BodyStopped;
+
+type Pulled = dyn Body<Data = Bytes, Error = BodyStopped> + Send + Unpin;
+
+enum Pieces {
+    AtHand {
+        pieces: smallvec::IntoIter<[Bytes; 8]>,
+        left: u64,
+    },
+    Pulled {
+        body: Box<Pulled>,
+        left: Option<u64>,
+    },
 }
 
 impl PiecesBody {
     /// Takes the pieces, in order.
     pub fn new(pieces: SmallVec<[Bytes; 8]>) -> Self {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self {
-            pieces: pieces.into_iter(),
-            left,
+        let pieces = pieces.into_iter();
+        Self(Pieces::AtHand { pieces, left })
+    }
+
+    /// The same again, as long as nothing of it has to be pulled.
+    pub(super) fn again(&self) -> Option<Self> {
+        match &self.0 {
+            Pieces::AtHand { pieces, left } => Some(Self(Pieces::AtHand {
+                pieces: pieces.clone(),
+                left: *left,
+            })),
+            Pieces::Pulled { .. } => None,
         }
+    }
+
+    /// Takes a body to pull from, and its length where that is known.
+    pub fn pulled<B>(body: B, length: Option<u64>) -> Self
+    where
+        B: Body<Data = Bytes, Error = BodyStopped> + Send + Unpin + 'static,
+    {
+        let body = Box::new(body);
+        Self(Pieces::Pulled { body, left: length })
     }
 }
 
 impl Body for PiecesBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BodyStopped;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.pieces.next();
-        self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyStopped>>> {
+        match &mut self.0 {
+            Pieces::AtHand { pieces, left } => {
+                let piece = pieces.next();
+                *left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+                Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+            }
+            Pieces::Pulled { body, left } => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                if let (Some(left), Some(Ok(frame))) = (left, &frame) {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    *left = left.saturating_sub(bytes as u64);
+                }
+                Poll::Ready(frame)
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == 0
+        match &self.0 {
+            Pieces::AtHand { left, .. } => *left == 0,
+            Pieces::Pulled { body, .. } => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        match &self.0 {
+            Pieces::AtHand { left, .. } => SizeHint::with_exact(*left),
+            Pieces::Pulled { left, .. } => {
+                left.map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
+        }
     }
 }
 

@@ -33,8 +33,11 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::fro
 const MAX_STREAMS: usize = 100;
 /// Bytes that a provider may send ahead of a slow caller on one stream, and on all of a connection:
 /// however many callers are slow, the others' streams go on.
-const WINDOW: u32 = 256 << 10;
+const WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = WINDOW * MAX_STREAMS as u32;
+/// Bytes of HTTP/1.1 that are held of a request whose provider is slow; hyper's own 400 KiB are more
+/// than a stream may hold.
+const BUFFER: usize = 128 << 10;
 /// Lanes of an origin; more requests than they take share them.
 const MAX_LANES: usize = 1024;
 /// How long a lane that refused a stream is passed over.
@@ -316,6 +319,7 @@ fn pooled(connector: Connector, idle: usize) -> Pooled {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_CONNECTION)
         .pool_max_idle_per_host(idle)
+        .http1_max_buf_size(BUFFER)
         .http2_keep_alive_interval(KEEP_ALIVE.0)
         .http2_keep_alive_timeout(KEEP_ALIVE.1)
         .http2_initial_stream_window_size(WINDOW)

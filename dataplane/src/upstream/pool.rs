@@ -255,7 +255,7 @@ impl Sending {
             let seat = origin.seat().await;
             let mut request = self.request.take().ok_or(SendError::Broken)?;
             if !seat.is_http1() {
-                self.request = Some(request.clone());
+                self.request = again(&request);
             }
             let connection = capture_connection(&mut request);
             self.sent = Some(Sent {
@@ -267,6 +267,16 @@ impl Sending {
         }
         self.sent.as_mut().ok_or(SendError::Broken)
     }
+}
+
+/// The same request, if its body is at hand.
+fn again(request: &Request<PiecesBody>) -> Option<Request<PiecesBody>> {
+    let mut copy = Request::new(request.body().again()?);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.version_mut() = request.version();
+    Some(copy)
 }
 
 async fn sleep_for(bound: Option<Duration>) -> Duration {

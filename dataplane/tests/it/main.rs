@@ -30,6 +30,7 @@ mod request_socket_parties;
 mod request_socket_quota;
 mod request_suspension;
 mod request_templates;
+mod request_uploads;
 mod request_wire;
 mod request_world;
 mod store_controller;

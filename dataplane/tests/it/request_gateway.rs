@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use turnpike_dataplane::access_log::{AccessLog, Writer};
+use turnpike_dataplane::budget::Budget;
 use turnpike_dataplane::listen::{Door, Drain, Listener};
 use turnpike_dataplane::metrics::Metrics;
 use turnpike_dataplane::quota::{
@@ -195,16 +196,19 @@ impl TestGateway {
             QuotaSettings::default(),
             stop_counting.clone(),
         );
+        let budget = Budget::default();
         let shared = Arc::new(Gateway {
             metrics: Arc::new(Metrics::new(
                 store.clone(),
                 counts,
                 access_log.dropped_count(),
+                budget.clone(),
             )),
             store,
             quotas,
             estimator: Estimator::default(),
             upstream,
+            budget,
             access_log,
             settling: TaskTracker::new(),
         });

@@ -43,6 +43,7 @@ async fn run_with(controller: &Controller, delay: Duration) -> Running {
         redis: None,
         load_timeout: Duration::from_secs(30),
         limits: Limits::default(),
+        memory_budget: None,
         state_dir: None,
         provider_addresses: Addresses::Any,
         drain: Drain {
@@ -263,6 +264,7 @@ async fn a_port_in_use_is_named() {
         redis: None,
         load_timeout: Duration::from_secs(1),
         limits: Limits::default(),
+        memory_budget: None,
         state_dir: None,
         provider_addresses: Addresses::Any,
         drain: Drain {

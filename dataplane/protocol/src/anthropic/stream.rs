@@ -65,6 +65,10 @@ impl Decoder {
         Ok(())
     }
 
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.framer.held()
+    }
+
     pub(crate) fn finish(&mut self, emitter: &mut dyn Emit) -> Result<(), StreamFault> {
         self.gate.finish(WireProtocol::Anthropic)?;
         // Some servers leave out the last blank line. A torn event is no JSON and says nothing.

@@ -133,6 +133,14 @@ impl ReplyStream {
         matches!(&self.kind, Kind::Pass(pass) if pass.is_mid_event())
     }
 
+    /// Bytes that are held of an event that has begun and not ended; nothing is where bytes pass.
+    pub fn held_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Pass(_) => 0,
+            Kind::Translate { decoder, .. } => decoder.held_bytes(),
+        }
+    }
+
     /// The error, in the client's protocol, that ends a committed stream. No end mark may follow it.
     pub fn error_event(&self, error: &ErrorBody) -> Bytes {
         let mut out = Vec::with_capacity(320);

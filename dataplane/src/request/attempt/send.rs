@@ -7,18 +7,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, StatusCode, Uri};
 use smallvec::SmallVec;
 use tokio::time::Instant;
+use turnpike_protocol::Operation;
+use turnpike_protocol::splice::Pieces;
 
 use crate::metrics::UpstreamFault;
 use crate::request::error::{RequestError, Result};
 use crate::request::relay::Clocks;
 use crate::request::settle::{Account, Spent};
+use crate::request::upload::Upload;
 use crate::store::view::{ServiceView, UpstreamView};
 use crate::upstream::endpoint::{Endpoint, Load, pick};
 use crate::upstream::pool::Sending;
@@ -28,18 +30,76 @@ use crate::upstream::{AnswerBody, Arrived, PiecesBody, Pool, SendError};
 const TRIES: usize = 3;
 
 /// What is sent, to whomever.
-pub(super) struct Letter {
+pub(super) struct Letter<'a> {
     pub(super) head: Parts,
-    pub(super) body: SmallVec<[Bytes; 8]>,
+    pub(super) content: Content<'a>,
+}
+
+/// The body that is sent.
+pub(super) enum Content<'a> {
+    /// Of a request for a whole answer.
+    Pieces(Pieces),
+    /// Of a request for a stream.
+    Streaming(Pieces),
+    /// As it comes from the caller.
+    Passing {
+        upload: &'a Upload,
+        operation: &'a Operation,
+        /// What the provider calls it, where that may differ.
+        model: Option<Box<str>>,
+    },
+}
+
+impl Content<'_> {
+    /// Whether a stream is asked for; `None`: that is still to come.
+    ///
     /// Of a stream the head is part of the first token's time; of a whole answer it may come only
     /// once everything is generated, so there the total timeout alone rules.
-    pub(super) is_streaming: bool,
+    pub(super) fn is_streaming(&self) -> Option<bool> {
+        match self {
+            Content::Pieces(_) => Some(false),
+            Content::Streaming(_) => Some(true),
+            Content::Passing { upload, .. } => upload.with_head(|head| {
+                let is_known = head.stream.is_some() || head.is_whole();
+                is_known.then(|| head.is_streaming())
+            }),
+        }
+    }
+
+    /// Gives the body for a connection.
+    fn body(&self) -> PiecesBody {
+        match self {
+            Content::Pieces(pieces) | Content::Streaming(pieces) => PiecesBody::new(pieces.clone()),
+            Content::Passing {
+                upload,
+                operation,
+                model,
+            } => upload.flow(operation, model.as_deref()),
+        }
+    }
+
+    /// The same, for the only connection.
+    fn take_body(&mut self) -> PiecesBody {
+        match self {
+            Content::Pieces(pieces) | Content::Streaming(pieces) => {
+                PiecesBody::new(std::mem::take(pieces))
+            }
+            Content::Passing { .. } => self.body(),
+        }
+    }
+
+    fn upload(&self) -> Option<&Upload> {
+        match self {
+            Content::Passing { upload, .. } => Some(upload),
+            Content::Pieces(_) | Content::Streaming(_) => None,
+        }
+    }
 }
 
 /// Sends the request and waits for the head of the answer.
 pub(super) async fn send(
     pool: &Pool,
-    letter: Letter,
+    mut letter: Letter<'_>,
     upstream: &UpstreamView,
     clocks: &mut Clocks,
     account: &mut Account,
@@ -50,17 +110,17 @@ pub(super) async fn send(
         let sending = send_to_service(pool, &letter, service, bound, clocks, account);
         return Box::pin(sending).await;
     }
-    let is_streaming = letter.is_streaming;
-    let request = Request::from_parts(letter.head, PiecesBody::new(letter.body));
+    let body = letter.content.take_body();
+    let request = Request::from_parts(letter.head, body);
     let sending = pool.start(upstream.way.as_deref(), request);
-    let answer = exchange(sending, bound, is_streaming, clocks, account).await?;
+    let answer = exchange(sending, bound, &letter.content, clocks, account).await?;
     let response = answer.map_err(|fault| unreachable(&fault))?;
     Ok(response.map(AnswerBody::Http))
 }
 
 async fn send_to_service(
     pool: &Pool,
-    letter: &Letter,
+    letter: &Letter<'_>,
     service: &ServiceView,
     bound: Option<Duration>,
     clocks: &mut Clocks,
@@ -75,7 +135,7 @@ async fn send_to_service(
         // Who does not answer leaves the others their share of the time.
         let share = left.map(|left| left / u32::try_from(others + 1).unwrap_or(1));
         let answer = match pool.start_at(load.endpoint(), request) {
-            Ok(sending) => exchange(sending, share, letter.is_streaming, clocks, account).await?,
+            Ok(sending) => exchange(sending, share, &letter.content, clocks, account).await?,
             Err(fault) => Err(fault),
         };
         match answer {
@@ -84,6 +144,7 @@ async fn send_to_service(
                 return Ok(response.map(|body| AnswerBody::Endpoint(body, load)));
             }
             Err(SendError::Broken) => return Err(unreachable(&SendError::Broken)),
+            Err(fault) if !letter.is_replayable() => return Err(unreachable(&fault)),
             Err(fault) => tried.note(load.endpoint(), fault),
         }
     }
@@ -137,7 +198,11 @@ impl Tried {
     }
 }
 
-impl Letter {
+impl Letter<'_> {
+    fn is_replayable(&self) -> bool {
+        self.content.upload().is_none_or(Upload::is_replayable)
+    }
+
     /// Addresses it to an endpoint; `host` stays the Service's.
     fn to(&self, endpoint: &Endpoint, service: &ServiceView) -> Result<Request<PiecesBody>> {
         let unusable = || RequestError::provider_unavailable("an endpoint has no usable address");
@@ -148,17 +213,14 @@ impl Letter {
         let mut head = self.head.clone();
         head.uri = Uri::from_parts(uri).map_err(|_| unusable())?;
         head.headers.insert(HOST, service.host.clone());
-        Ok(Request::from_parts(
-            head,
-            PiecesBody::new(self.body.clone()),
-        ))
+        Ok(Request::from_parts(head, self.content.body()))
     }
 }
 
 async fn exchange(
     mut sending: Sending,
     bound: Option<Duration>,
-    is_streaming: bool,
+    content: &Content<'_>,
     clocks: &mut Clocks,
     account: &mut Account,
 ) -> Result<std::result::Result<Response<Arrived>, SendError>> {
@@ -166,14 +228,40 @@ async fn exchange(
         return Ok(Err(fault));
     }
     account.spent(Spent::Taken);
-    if is_streaming {
+    let early = match content.upload() {
+        // The first token's time begins once the request is sent.
+        Some(upload) => clocks.within(before_sent(&mut sending, upload)).await?,
+        None => None,
+    };
+    if content.is_streaming() == Some(true) {
         clocks.await_first_token();
     }
-    let answer = clocks.within(sending.answer()).await?;
+    let answer = match early {
+        Some(answer) => answer,
+        None => clocks.within(sending.answer()).await?,
+    };
+    if answer.is_err()
+        && let Some(fault) = content.upload().and_then(Upload::take_fault)
+    {
+        account.spent(Spent::Refused);
+        return Err(fault);
+    }
     if answer.as_ref().is_err_and(SendError::is_unsent) {
         account.spent(Spent::Unsent);
     }
     Ok(answer)
+}
+
+/// Waits until the request is sent; an answer may come before that.
+async fn before_sent(
+    sending: &mut Sending,
+    upload: &Upload,
+) -> Option<std::result::Result<Response<Arrived>, SendError>> {
+    tokio::select! {
+        biased;
+        answer = sending.answer() => Some(answer),
+        () = upload.sent() => None,
+    }
 }
 
 fn unreachable(error: &SendError) -> RequestError {

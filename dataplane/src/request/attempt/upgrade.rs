@@ -8,13 +8,13 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use smallvec::SmallVec;
 use tokio::time::Instant;
+use turnpike_protocol::splice::Pieces;
 use turnpike_protocol::vendor::{self, Transport};
 use turnpike_protocol::{Operation, WireProtocol};
 
 use super::course::Course;
-use super::send::{Letter, send};
+use super::send::{Content, Letter, send};
 use super::{Candidate, note, refusal, resume};
 use crate::request::error::{RequestError, Result};
 use crate::request::relay::{Clocks, bad_answer};
@@ -65,7 +65,7 @@ pub async fn upgrade(
         };
         match outcome {
             Ok(opened) => return Ok(opened),
-            Err(error) => resume(&mut course, error, deadline, account).await?,
+            Err(error) => resume(&mut course, error, deadline, true, account).await?,
         }
     }
 }
@@ -101,8 +101,7 @@ async fn once(
     let key = new_key();
     let letter = Letter {
         head: head(order, candidate, upstream, &key, account)?,
-        body: SmallVec::new(),
-        is_streaming: true,
+        content: Content::Streaming(Pieces::new()),
     };
     let response = send(pool, letter, upstream, &mut clocks, account).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -9,6 +9,7 @@ use turnpike_protocol::{ReplyPlan, ReplyStream, StreamFault};
 use super::clocks::{Clocks, Interruption};
 use super::whole::{bad_answer, cut};
 use crate::access_log::End;
+use crate::budget::Charge;
 use crate::request::error::{RequestError, Result};
 use crate::upstream::AnswerBody;
 
@@ -26,6 +27,8 @@ pub struct HeldStream {
     /// Comes after what is decoded.
     failure: Option<RequestError>,
     is_over: bool,
+    /// For an event that is awaited as a whole.
+    charge: Charge,
 }
 
 /// What pulling brought.
@@ -40,7 +43,12 @@ impl HeldStream {
     /// Waits until the stream has content, is over, or has failed.
     ///
     /// Errors: whatever goes wrong before the first content; nothing of the stream is seen then.
-    pub async fn open(answer: AnswerBody, plan: &ReplyPlan, clocks: Clocks) -> Result<Self> {
+    pub async fn open(
+        answer: AnswerBody,
+        plan: &ReplyPlan,
+        clocks: Clocks,
+        charge: Charge,
+    ) -> Result<Self> {
         let mut held = Self {
             answer,
             reply: plan.stream(),
@@ -49,6 +57,7 @@ impl HeldStream {
             next: 0,
             failure: None,
             is_over: false,
+            charge,
         };
         while !held.reply.is_committed() && held.held_bytes() <= MAX_HELD {
             match poll_fn(|cx| held.poll_pull(cx)).await {
@@ -112,7 +121,15 @@ impl HeldStream {
             // How it ended is the decoder's to judge: only after the end mark it is clean.
             Some(Err(_)) | None => self.reply.finish(&mut self.out).map(|()| Pulled::End),
         };
-        Poll::Ready(outcome.map_err(RequestError::from))
+        let outcome = outcome.map_err(RequestError::from);
+        Poll::Ready(outcome.and_then(|pulled| self.charge_event().map(|()| pulled)))
+    }
+
+    /// Charges what is held of a large event; of a small one it is no more than a buffer.
+    fn charge_event(&mut self) -> Result<()> {
+        let bytes = self.reply.held_bytes();
+        let bytes = if bytes > MAX_HELD { bytes as u64 } else { 0 };
+        Ok(self.charge.become_of(bytes)?)
     }
 
     fn interrupted(&self, interruption: Interruption) -> Result<Pulled> {

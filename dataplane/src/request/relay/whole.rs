@@ -8,6 +8,7 @@ use http::StatusCode;
 use turnpike_protocol::{BadReply, Decoded, ReplyPlan};
 
 use super::clocks::Clocks;
+use crate::budget::Charge;
 use crate::metrics::UpstreamFault;
 use crate::request::error::{RequestError, Result};
 use crate::upstream::AnswerBody;
@@ -25,8 +26,9 @@ pub async fn read_whole(
     mut answer: AnswerBody,
     plan: &ReplyPlan,
     clocks: &mut Clocks,
+    charge: &mut Charge,
 ) -> Result<Decoded> {
-    let (body, is_all) = collect(&mut answer, MAX_ANSWER, clocks).await?;
+    let (body, is_all) = collect(&mut answer, MAX_ANSWER, clocks, Some(charge)).await?;
     if !is_all {
         return Err(bad_answer(format!(
             "the provider's answer is over {MAX_ANSWER} bytes"
@@ -38,7 +40,7 @@ pub async fn read_whole(
 /// Reads the beginning of an error answer; one that breaks off is taken as far as it came.
 pub async fn read_error(mut answer: AnswerBody, clocks: &mut Clocks) -> Bytes {
     clocks.await_next();
-    match collect(&mut answer, MAX_ERROR, clocks).await {
+    match collect(&mut answer, MAX_ERROR, clocks, None).await {
         Ok((body, _)) => body,
         Err(_) => Bytes::new(),
     }
@@ -49,6 +51,7 @@ async fn collect(
     answer: &mut AnswerBody,
     max: usize,
     clocks: &mut Clocks,
+    mut charge: Option<&mut Charge>,
 ) -> Result<(Bytes, bool)> {
     let mut first = None;
     let mut whole = BytesMut::new();
@@ -60,6 +63,9 @@ async fn collect(
             Some(Err(_)) => return Err(cut()),
         };
         clocks.await_next();
+        if let Some(charge) = &mut charge {
+            charge.grow(chunk.len() as u64)?;
+        }
         if whole.len() + first.as_ref().map_or(0, Bytes::len) + chunk.len() > max {
             whole.extend_from_slice(&first.take().unwrap_or_default());
             whole.extend_from_slice(&chunk[..max - whole.len()]);

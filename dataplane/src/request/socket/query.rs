@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::request::body_rules::MAX_MODEL;
 use crate::request::error::{RequestError, Result};
 use crate::request::matching::model_not_found;
-use crate::request::peek::MAX_MODEL;
 
 /// What passes beside the model: a list, as of headers, since some clouds take keys in queries.
 const PASSED: [&str; 1] = ["intent"];

@@ -49,6 +49,9 @@ pub struct RouteView {
     pub rules: Box<[RuleView]>,
     /// Bytes; a longer request body is refused. `None`: as the template says.
     pub max_body_bytes: Option<u64>,
+    /// Bytes of a body that are held while its model is awaited. `None`: as the template says, or
+    /// the default.
+    pub head_bytes: Option<u64>,
     /// Where what is missing comes from.
     pub template: Option<TemplateView>,
     /// What callers are told; `None`: it is in force.
@@ -75,6 +78,8 @@ pub struct RulesView {
     pub rules: Box<[RuleView]>,
     /// Bytes, for routes without their own.
     pub max_body_bytes: u64,
+    /// Bytes of a body that are held while its model is awaited; `None`: the default.
+    pub head_bytes: Option<u64>,
 }
 
 /// How callers show who they are.
@@ -183,6 +188,7 @@ impl RouteView {
             allow: route.allow.as_deref().map(grants).transpose()?,
             rules: rules(&route.rules, tables)?,
             max_body_bytes: route.max_body_bytes,
+            head_bytes: route.head_bytes,
             template: route.template.as_ref().map(|template| match template {
                 Template::Rules(name) => TemplateView::Rules(tables.rules.slot(name)),
                 Template::Faulty { reason } => TemplateView::Faulty(reason.as_str().into()),
@@ -205,6 +211,7 @@ impl RulesView {
             allow: grants(&template.allow)?,
             rules: rules(&template.rules, tables)?,
             max_body_bytes: template.max_body_bytes,
+            head_bytes: template.head_bytes,
         })
     }
 }
