@@ -54,6 +54,10 @@ pub struct Options {
     /// Milliseconds between two changes of the configuration
     #[arg(long, default_value_t = 500)]
     pub churn: u64,
+    /// Counts in a redis-server of its own: in memory, the ids of settled requests are kept for a
+    /// day under a quota as long as this one's, and memory grows with them
+    #[arg(long)]
+    pub redis: bool,
     /// Of the choice of requests
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -73,7 +77,7 @@ pub async fn measure(folder: &Path, options: &Options) -> Result<Report> {
         options.cancelled + options.big <= 100 && options.largest > 0,
         "more than a hundred of a hundred, or bodies of nothing"
     );
-    let world = World::start(folder).await?;
+    let world = World::start(folder, options.redis).await?;
     let lines = world.settled_lines().await?;
     let load = Load::new(options, world.address());
     let stop = CancellationToken::new();

@@ -16,6 +16,7 @@ fn a_mixed_load_under_changes_leaves_nothing_behind() -> Result<()> {
             largest: 2,
             warm_up: 0,
             churn: 200,
+            redis: false,
             seed: 1,
         };
         let report = measure(&scene.folder, &options).await?;

@@ -14,6 +14,7 @@ use crate::fleet::{Controller, DataPlane, Source};
 use crate::gateway::{Call, chat_body};
 use crate::ports::free_address;
 use crate::process::Process;
+use crate::redis::{Durability, Redis};
 use crate::resources;
 
 pub(super) const HOST: &str = "soak.test";
@@ -35,6 +36,7 @@ pub(super) struct World {
     data_plane: DataPlane,
     _controller: Controller,
     _model: Process,
+    _redis: Option<Redis>,
 }
 
 /// What is left once all requests have ended.
@@ -54,7 +56,7 @@ pub struct Left {
 }
 
 impl World {
-    pub(super) async fn start(folder: &Path) -> Result<Self> {
+    pub(super) async fn start(folder: &Path, with_redis: bool) -> Result<Self> {
         let model = free_address()?;
         let model_process = role::start(folder, "serve-model", model, &[])?;
         let files = folder.join("soak-resources");
@@ -63,7 +65,11 @@ impl World {
         churn::write(&file, &yaml(model, 0))?;
         let controller = Controller::start(folder, Source::Folder(&files)).await?;
         let name = "soak-dataplane";
-        let data_plane = DataPlane::start(folder, name, &controller, None).await?;
+        let redis = match with_redis {
+            true => Some(Redis::start(folder, Durability::Nothing).await?),
+            false => None,
+        };
+        let data_plane = DataPlane::start(folder, name, &controller, redis.as_ref()).await?;
         let world = Self {
             model,
             file,
@@ -71,6 +77,7 @@ impl World {
             data_plane,
             _controller: controller,
             _model: model_process,
+            _redis: redis,
         };
         eventually("the host is served", async || {
             let call = Call::say(HOST, "bench", "hi").key(KEY);
