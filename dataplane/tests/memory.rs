@@ -52,9 +52,9 @@ const MAX_SHOWN_BYTES: u64 = 40_000;
 
 const UPLOADS: usize = 20;
 const UPLOAD_BYTES: usize = 16 << 20;
-/// Of an upload in flight, some 400 KiB of its caller's and its provider's buffers included, which are of
-/// this process too.
-const MAX_UPLOAD_BYTES: u64 = 3 << 19;
+/// Of an upload in flight, with its caller's and its provider's buffers, and the threads that write to disk:
+/// all are of this process.
+const MAX_UPLOAD_BYTES: u64 = 5 << 19;
 
 /// One measures at a time.
 static TURN: Mutex<()> = Mutex::new(());
