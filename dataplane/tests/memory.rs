@@ -206,29 +206,31 @@ async fn watch_resident() {
 /// Uploads at the same time; each is answered with 200.
 async fn upload(gateway: SocketAddr, count: usize, body: &Arc<str>) {
     let one = |body: Arc<str>| async move {
-        let mut stream = TcpStream::connect(gateway).await.unwrap();
+        let mut stream = TcpStream::connect(gateway).await.expect("a connection");
         let head = format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
             hostname(0),
             body.len()
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(body.as_bytes()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.expect("a head");
+        stream.write_all(body.as_bytes()).await.expect("a body");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        stream.read_to_string(&mut answer).await.expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     };
     let uploads = (0..count).map(|_| tokio::spawn(one(body.clone())));
-    futures::future::try_join_all(uploads).await.unwrap();
+    futures::future::try_join_all(uploads)
+        .await
+        .expect("all are answered");
 }
 
 /// A gateway to a provider that reads bodies and forgets them.
 async fn serve_uploads() -> SocketAddr {
-    let provider_listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = provider_listener.local_addr().unwrap();
+    let provider_listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let address = provider_listener.local_addr().expect("an address");
     tokio::spawn(async move {
         loop {
-            let (stream, _) = provider_listener.accept().await.unwrap();
+            let (stream, _) = provider_listener.accept().await.expect("a caller");
             let service = service_fn(|request: Request<Incoming>| async move {
                 let mut body = request.into_body();
                 while let Some(frame) = body.frame().await {
@@ -265,7 +267,7 @@ async fn serve_uploads() -> SocketAddr {
         snapshots.push((name, snapshot));
     }
     let store = Store::with_snapshots(vec![fleet_key()], snapshots);
-    let (access_log, _writer) = AccessLog::spawn(std::io::sink()).unwrap();
+    let (access_log, _writer) = AccessLog::spawn(std::io::sink()).expect("a thread");
     let memory = quota::Store::Memory(MemoryStore::default());
     let settings = QuotaSettings::default();
     let stop = CancellationToken::new();
@@ -280,7 +282,7 @@ async fn serve_uploads() -> SocketAddr {
         access_log,
         settling: TaskTracker::new(),
     });
-    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).expect("a port");
     let address = listener.address();
     let drain = Drain {
         delay: Duration::ZERO,

@@ -53,6 +53,10 @@ pub struct Order<'a> {
 }
 
 /// What is to be sent.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is of almost every request, which shall not allocate for it"
+)]
 pub enum OrderBody {
     Whole {
         bytes: Bytes,

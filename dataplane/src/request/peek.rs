@@ -25,6 +25,10 @@ const SMALL: u64 = REPLAY;
 const FIRST_ROOM: u64 = 64 << 10;
 
 /// A request's body, as far as it has been read.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is of almost every request, which shall not allocate for it"
+)]
 pub enum Received {
     /// All of it, and its head.
     Whole {

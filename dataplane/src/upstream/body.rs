@@ -22,6 +22,10 @@ pub struct BodyStopped;
 
 type Pulled = dyn Body<Data = Bytes, Error = BodyStopped> + Send + Unpin;
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is of almost every request, which shall not allocate for it"
+)]
 enum Pieces {
     AtHand {
         pieces: smallvec::IntoIter<[Bytes; 8]>,
