@@ -12,7 +12,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
@@ -56,12 +55,16 @@ const UPLOAD_BYTES: usize = 16 << 20;
 /// all are of this process.
 const MAX_UPLOAD_BYTES: u64 = 5 << 19;
 
-/// One measures at a time.
-static TURN: Mutex<()> = Mutex::new(());
-
+/// In this order: what one lets go of would be found by the next.
 #[test]
+fn tenants_certificates_and_uploads_stay_small() {
+    a_tenant_stays_small_and_the_estimate_follows();
+    a_certificate_that_was_shown_stays_small();
+    a_large_body_that_passes_is_held_nowhere();
+}
+
+#[expect(clippy::unwrap_used, reason = "part of a test")]
 fn a_certificate_that_was_shown_stays_small() {
-    let _turn = TURN.lock();
     let ca_key = KeyPair::generate().unwrap();
     let mut parameters = CertificateParams::default();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -137,9 +140,7 @@ fn hostname(number: usize) -> String {
     format!("tenant-{number}.maas.example.com")
 }
 
-#[test]
 fn a_tenant_stays_small_and_the_estimate_follows() {
-    let _turn = TURN.lock();
     // Kept, so that none is measured in what another has freed.
     let mut stores = Vec::new();
     for (shape, rules) in [("one rule", 1), ("eight rules", 8)] {
@@ -165,9 +166,7 @@ fn load(store: &Store, rules: usize, numbers: std::ops::Range<usize>) {
     }
 }
 
-#[test]
 fn a_large_body_that_passes_is_held_nowhere() {
-    let _turn = TURN.lock();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

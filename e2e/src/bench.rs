@@ -17,6 +17,7 @@ pub mod soak;
 pub mod streams;
 pub mod tenancy;
 pub mod trend;
+pub mod uploads;
 
 mod api;
 mod caller;

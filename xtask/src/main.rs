@@ -50,10 +50,10 @@ enum Chore {
     Image(chores::image::Arguments),
     /// Measures, release build: `proxy` (cost of a request), `create-to-served` (new routes),
     /// `tenancy` (what is taken away), `floods` (frames over HTTP/2), `handshakes` (many certificates),
-    /// `streams` (open while everything changes), `soak` (hours of traffic), `domains` (many tenants, on
-    /// API servers of its own) or `fleet` (a million, simulated)
+    /// `streams` (open while everything changes), `soak` (hours of traffic), `uploads` (large bodies),
+    /// `domains` (many tenants, on API servers of its own) or `fleet` (a million, simulated)
     Bench {
-        #[arg(value_parser = ["proxy", "create-to-served", "domains", "tenancy", "floods", "handshakes", "streams", "soak", "fleet"])]
+        #[arg(value_parser = ["proxy", "create-to-served", "domains", "tenancy", "floods", "handshakes", "streams", "soak", "uploads", "fleet"])]
         name: String,
         /// Goes to the benchmark as it is; see `cargo xtask bench NAME -- --help`
         #[arg(last = true)]

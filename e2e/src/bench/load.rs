@@ -32,8 +32,13 @@ impl Load {
     /// A whole answer of 1 KB to a prompt of so many bytes.
     pub(super) fn chat(host: &str, key: &str, prompt_bytes: usize) -> Self {
         let body = chat_body("bench", &lorem(prompt_bytes), false).to_string();
+        Self::whole(host, key, &body)
+    }
+
+    /// The same to a whole body.
+    pub(super) fn whole(host: &str, key: &str, body: &str) -> Self {
         Self {
-            request: request(host, key, "/v1/chat/completions", &body),
+            request: request(host, key, "/v1/chat/completions", body),
             least: 800,
         }
     }

@@ -15,6 +15,7 @@ use self::scenario::Scenario;
 use self::world::World;
 use crate::places;
 
+pub(super) use self::nginx::start as start_nginx;
 pub(super) use self::world::itself;
 
 /// How much is measured.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Parser;
 use turnpike_e2e::bench::{
     baseline, create_to_served, domains, fleet, floods, handshakes, model, proxy, soak, streams,
-    tenancy,
+    tenancy, uploads,
 };
 
 /// As the programs that are measured.
@@ -35,6 +35,8 @@ enum Args {
     Handshakes(handshakes::Options),
     /// What a long mixed load under changes leaves behind: memory, reservations, lines of the log
     Soak(soak::Options),
+    /// What large request bodies make a data plane hold, beside other proxies
+    Uploads(uploads::Options),
     /// The model server that the benchmarks use
     #[command(hide = true)]
     ServeModel {
@@ -73,6 +75,7 @@ async fn main() -> Result<()> {
         Args::Streams(options) => streams::run(options).await,
         Args::Handshakes(options) => handshakes::run(options).await,
         Args::Soak(options) => soak::run(options).await,
+        Args::Uploads(options) => uploads::run(options).await,
         Args::ServeModel { listen } => model::serve(listen).await,
         Args::ServeProxy { listen, upstream } => baseline::serve(listen, upstream).await,
         Args::ServeTls { listen, chain, key } => handshakes::serve(listen, &chain, &key).await,

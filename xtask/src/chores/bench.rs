@@ -18,7 +18,7 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Re
         }
         // It starts API servers of its own, whatever KUBECONFIG names.
         "domains" => ClusterTool::build(workspace)?.offer_to(&mut command)?,
-        "proxy" => nginx::install()?,
+        "proxy" | "uploads" => nginx::install()?,
         _ => {}
     }
     if arguments.iter().any(|argument| argument == "--redis") {

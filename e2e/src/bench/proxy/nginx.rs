@@ -8,7 +8,11 @@ use anyhow::{Context, Result};
 
 use crate::process::{Process, Program};
 
-pub(super) fn start(folder: &Path, listen: SocketAddr, upstream: SocketAddr) -> Result<Process> {
+pub(in crate::bench) fn start(
+    folder: &Path,
+    listen: SocketAddr,
+    upstream: SocketAddr,
+) -> Result<Process> {
     let home = folder.join("nginx");
     std::fs::create_dir_all(&home).context("making nginx's folder")?;
     let file = home.join("nginx.conf");
