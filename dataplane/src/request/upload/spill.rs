@@ -54,8 +54,9 @@ impl Spilled {
     pub(super) fn start_reading(&self, at: u64) -> Reading {
         let file = self.file.clone();
         let bytes = self.length.saturating_sub(at).min(PIECE);
+        // Made here: the allocator would keep pages for each of the threads that read.
+        let mut piece = BytesMut::zeroed(bytes as usize);
         Reading(spawn_blocking(move || {
-            let mut piece = BytesMut::zeroed(bytes as usize);
             file.read_exact_at(&mut piece, at)?;
             Ok(piece.freeze())
         }))
