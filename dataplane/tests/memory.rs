@@ -166,6 +166,7 @@ fn load(store: &Store, rules: usize, numbers: std::ops::Range<usize>) {
     }
 }
 
+#[expect(clippy::unwrap_used, reason = "part of a test")]
 fn a_large_body_that_passes_is_held_nowhere() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
