@@ -10,15 +10,14 @@ use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::request_gateway::{TestGateway, chat_stream, read, request, soon};
-use super::request_provider::chat_answer;
+use super::request_provider::{chat_answer, localhost};
 use super::request_world::{World, upstream};
 
 const TEXT: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"some words of the answer\"},\"finish_reason\":null}]}\n\n";
@@ -53,18 +52,7 @@ struct Received {
 impl H2Provider {
     /// `streams`: as many at once on a connection; `None`: it does not say.
     async fn start(streams: Option<u32>) -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let certificate = made.cert.der().clone();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key)
-            .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (acceptor, certificate) = localhost();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (record, received) = mpsc::unbounded_channel();

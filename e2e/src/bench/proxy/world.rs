@@ -3,23 +3,18 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::nginx;
 use crate::bench::load::Load;
+use crate::bench::role::{LOAD, MEASURED, pin};
 use crate::eventually::eventually;
 use crate::fleet::{Controller, DataPlane, Source};
 use crate::ports::free_address;
 use crate::process::{Process, Program};
 use crate::redis::{Durability, Redis};
 use crate::resources;
-
-/// Where the proxies run.
-const PROXIES: &str = "0";
-/// Where everything else runs.
-const LOAD: &str = "1";
 
 pub(super) const HOST: &str = "bench.test";
 pub(super) const KEY: &str = "tk-bench-0123456789abcdef0123";
@@ -66,7 +61,7 @@ impl World {
         };
         let controller = Controller::start(folder, Source::Folder(&files)).await?;
         let data_plane = DataPlane::start(folder, "dataplane", &controller, redis.as_ref()).await?;
-        pin(data_plane.process().id().context("it runs")?, PROXIES)?;
+        pin(data_plane.process().id().context("it runs")?, MEASURED)?;
         let world = Self {
             model,
             baseline: (baseline, baseline_process),
@@ -104,19 +99,8 @@ impl World {
 }
 
 fn pinned(process: Process) -> Result<Process> {
-    pin(process.id().context("it runs")?, PROXIES)?;
+    pin(process.id().context("it runs")?, MEASURED)?;
     Ok(process)
-}
-
-/// All threads that a process has so far; those that they start inherit it.
-fn pin(pid: u32, core: &str) -> Result<()> {
-    let pid = pid.to_string();
-    let done = Command::new("taskset")
-        .args(["-a", "-c", "-p", core, &pid])
-        .output()
-        .context("running taskset")?;
-    ensure!(done.status.success(), "taskset did not move {pid}");
-    Ok(())
 }
 
 /// This very program, in another role.
