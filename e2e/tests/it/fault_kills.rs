@@ -74,6 +74,7 @@ fn kills_in_the_middle_of_edits_leave_nothing_behind() -> Result<()> {
         let (worked, _) = tokio::join!(work, asking);
         worked?;
 
+        ask_for_all(scene).await;
         let names = await_equal(scene).await?;
         let folder = scene.folder.join("fresh");
         let fresh = Controller::start(&folder, Source::Cluster(scene.cluster)).await?;
@@ -186,6 +187,19 @@ impl Callers {
             );
             // Whatever the answer: the edits go on beneath it.
             let call = Call::say(&host, "echo", "hello").key(&key);
+            let _ = scene.fleet.gateway(data_plane).send(call).await;
+        }
+    }
+}
+
+/// Asks each data plane for every host, so that it holds enough to be compared, however few of them
+/// were asked for meanwhile.
+async fn ask_for_all(scene: &Scene) {
+    for data_plane in 0..scene.fleet.data_planes.len() {
+        for number in 0..ROUTES {
+            let (host, key) = (host(scene, number), key(scene, 0, 0));
+            let call = Call::say(&host, "echo", "hello").key(&key);
+            // Whatever the answer: it is loaded, or known not to be there.
             let _ = scene.fleet.gateway(data_plane).send(call).await;
         }
     }
