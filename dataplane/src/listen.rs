@@ -14,6 +14,7 @@ mod line;
 mod occupancy;
 mod patience;
 mod proxy_protocol;
+mod seldom;
 mod socket;
 mod tls;
 

@@ -20,6 +20,7 @@ use tracing::debug;
 use super::line::{Line, Signals};
 use super::occupancy::Occupancy;
 use super::patience::{self, Streams, Written};
+use super::seldom::Seldom;
 use super::socket::Watch;
 use crate::arrival::Uptake;
 use crate::metrics::{Metrics, RefusalLabel};
@@ -114,43 +115,75 @@ where
     });
     let server = server(conduct.streams, conduct.client_write);
     let mut connection = pin!(server.serve_connection_with_upgrades(TokioIo::new(line), service));
-    let mut first_head = pin!(tokio::time::sleep(HEADER_TIMEOUT));
-    let mut awaits_first_head = true;
+    let nothing_asked = async {
+        tokio::time::sleep(HEADER_TIMEOUT).await;
+        if occupancy.has_been_used() {
+            std::future::pending().await
+        }
+    };
     let may_end = async {
         stages.draining.cancelled().await;
         occupancy.left(LINGER).await;
     };
-    let mut may_end = pin!(may_end);
-    let mut is_ending = false;
     let mut is_gone = pin!(gone(&conduct.watch, &signals, &conduct.uptake));
-    let ended = loop {
+    let watching = async {
         tokio::select! {
-            ended = connection.as_mut() => break ended,
-            () = stages.cut.cancelled() => return,
-            () = is_gone.as_mut() => return,
-            () = signals.flooded() => {
-                conduct.metrics.refused(RefusalLabel::Flood);
-                connection.as_mut().graceful_shutdown();
-                let _ = tokio::time::timeout(FAREWELL, connection.as_mut()).await;
-                return;
-            }
-            () = may_end.as_mut(), if !is_ending => {
-                is_ending = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = first_head.as_mut(), if awaits_first_head => {
-                awaits_first_head = false;
-                if !occupancy.has_been_used() {
-                    return;
-                }
-            }
+            () = stages.cut.cancelled() => Turn::Cut,
+            () = is_gone.as_mut() => Turn::Cut,
+            () = signals.flooded() => Turn::Flooded,
+            () = may_end => Turn::Leave,
+            () = nothing_asked => Turn::Cut,
         }
+    };
+    let mut turn = drive(connection.as_mut(), pin!(watching)).await;
+    if let Turn::Leave = turn {
+        connection.as_mut().graceful_shutdown();
+        let watching = async {
+            tokio::select! {
+                () = stages.cut.cancelled() => Turn::Cut,
+                () = is_gone.as_mut() => Turn::Cut,
+                () = signals.flooded() => Turn::Flooded,
+            }
+        };
+        turn = drive(connection.as_mut(), pin!(watching)).await;
+    }
+    let ended = match turn {
+        Turn::Ended(ended) => ended,
+        Turn::Flooded => {
+            conduct.metrics.refused(RefusalLabel::Flood);
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(FAREWELL, connection.as_mut()).await;
+            return;
+        }
+        Turn::Cut | Turn::Leave => return,
     };
     if let Err(error) = ended {
         debug!(%error, "connection ended with an error");
         if has_too_much_head(&*error) {
             conduct.metrics.refused(RefusalLabel::Head);
         }
+    }
+}
+
+/// What comes next of a connection.
+enum Turn {
+    /// It has ended by itself.
+    Ended(Result<(), BoxError>),
+    /// It may end once no request is open.
+    Leave,
+    Flooded,
+    Cut,
+}
+
+/// Serves until it ends, or until something else comes up.
+async fn drive(
+    connection: impl Future<Output = Result<(), BoxError>>,
+    watching: impl Future<Output = Turn> + Unpin,
+) -> Turn {
+    tokio::select! {
+        biased;
+        ended = connection => Turn::Ended(ended),
+        turn = Seldom::new(watching) => turn,
     }
 }
 

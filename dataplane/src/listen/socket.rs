@@ -55,17 +55,37 @@ impl Watch {
     }
 }
 
+impl Socket {
+    /// Reads what is there. What fills less than the room has emptied the socket: as if a next read had
+    /// found nothing, which needs not be tried. More that comes meanwhile is not missed.
+    fn read(&self, buf: &mut ReadBuf<'_>) -> io::Result<()> {
+        let mut emptied = false;
+        let done = self.0.try_io(Interest::READABLE, || {
+            let length = self.0.try_read_buf(buf)?;
+            emptied = length > 0 && buf.remaining() > 0;
+            match emptied {
+                true => Err(io::ErrorKind::WouldBlock.into()),
+                false => Ok(()),
+            }
+        });
+        match emptied {
+            true => Ok(()),
+            false => done,
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut buf: &mut ReadBuf<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read_buf(&mut buf) {
+            match self.read(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done.map(drop)),
+                done => return Poll::Ready(done),
             }
         }
     }
