@@ -16,7 +16,6 @@ pub mod charge;
 mod clock;
 mod counters;
 pub mod estimate;
-mod expiring;
 pub mod journal;
 mod judge;
 pub mod memory;
@@ -26,8 +25,8 @@ pub mod store;
 pub mod window;
 
 pub use charge::{
-    Admission, Charge, CounterKey, Entry, Reservation, ReservationId, Reserve, Settlement,
-    Standing, Unit,
+    Admission, Charge, CounterKey, CounterName, Entry, Reservation, ReservationId, Reserve,
+    Settlement, Standing, Unit,
 };
 pub use clock::{Clock, system_clock};
 pub use counters::QuotaCounters;

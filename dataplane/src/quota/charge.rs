@@ -1,7 +1,10 @@
 //! The words that the stores and their callers share: what is counted, what is asked, what is
 //! answered. Plain data only; `judge` decides, `window` calculates.
 
-use std::sync::Arc;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -17,25 +20,86 @@ pub enum Unit {
 ///
 /// A limit's name stands for one unit: whoever turns `minute` from tokens into requests keeps the
 /// old count for up to two windows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CounterKey {
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct CounterName {
     /// uid of the tenant's namespace, so that a reborn tenant starts clean.
     pub namespace_uid: Arc<str>,
     /// `<namespace>/<name>` of the TokenQuota.
     pub quota: Arc<str>,
     /// Name of the limit within the quota.
     pub limit: Arc<str>,
-    /// Who is counted; see [`CounterKey::subject_of`].
+    /// Who is counted; see [`CounterName::subject_of`].
     pub subject: Arc<str>,
 }
 
-impl CounterKey {
+impl CounterName {
     /// Renders a subject from the parts that the quota counts by: `c=<ns>/<name>` and `n=<ns>`.
-    pub fn subject_of(consumer: Option<&str>, namespace: Option<&str>) -> Arc<str> {
-        let consumer = consumer.map(|name| format!("c={name}"));
-        let namespace = namespace.map(|name| format!("n={name}"));
-        let parts: Vec<String> = consumer.into_iter().chain(namespace).collect();
-        parts.join(";").into()
+    ///
+    /// A consumer without a name stands for the callers that have none.
+    pub fn subject_of(consumer: Option<(&str, &str)>, namespace: Option<&str>) -> Arc<str> {
+        let mut subject = String::with_capacity(64);
+        if let Some((namespace, name)) = consumer {
+            subject.push_str("c=");
+            if !name.is_empty() {
+                subject.push_str(namespace);
+                subject.push('/');
+                subject.push_str(name);
+            }
+        }
+        if let Some(namespace) = namespace {
+            subject.push_str(if subject.is_empty() { "n=" } else { ";n=" });
+            subject.push_str(namespace);
+        }
+        subject.into()
+    }
+}
+
+/// A counter's name, hashed once. Cheap to clone; clones share.
+#[derive(Clone)]
+pub struct CounterKey(Arc<Hashed>);
+
+struct Hashed {
+    hash: u64,
+    name: CounterName,
+}
+
+/// Of this process, so that nobody who names quotas and consumers knows which names collide.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+impl CounterKey {
+    /// Takes a name.
+    pub fn new(name: CounterName) -> Self {
+        let hash = HASHER.hash_one(&name);
+        Self(Arc::new(Hashed { hash, name }))
+    }
+}
+
+impl Deref for CounterKey {
+    type Target = CounterName;
+
+    fn deref(&self) -> &CounterName {
+        &self.0.name
+    }
+}
+
+impl PartialEq for CounterKey {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same = || self.0.hash == other.0.hash && self.0.name == other.0.name;
+        Arc::ptr_eq(&self.0, &other.0) || is_same()
+    }
+}
+
+impl Eq for CounterKey {}
+
+impl Hash for CounterKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
+    }
+}
+
+impl fmt::Debug for CounterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.name.fmt(f)
     }
 }
 
@@ -53,7 +117,7 @@ pub struct Charge {
 
 /// Identifies one reservation and its settlement; made by the caller, so that a repeated call is
 /// recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReservationId(Uuid);
 
 impl ReservationId {
@@ -70,6 +134,14 @@ impl ReservationId {
     /// Renders the id as 32 hexadecimal digits.
     pub(super) fn to_hex(self) -> String {
         self.0.simple().to_string()
+    }
+}
+
+impl Hash for ReservationId {
+    /// It is random already.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (high, low) = self.0.as_u64_pair();
+        state.write_u64(high ^ low);
     }
 }
 

@@ -1,27 +1,28 @@
 //! The store of one process: sharded maps under short locks, the same arithmetic as in Redis.
 //!
-//! Bounded by traffic: a bucket lives as long as it can count (two windows and the reservation's
-//! ttl), a settled id for a minute; both are dropped as later calls pass by.
+//! Bounded by traffic: a counter lives as long as it can count (two windows and the reservation's
+//! ttl), a settled id for some seconds; both are dropped as later calls pass by.
+
+mod counters;
+mod prehashed;
+mod reservations;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
-use super::charge::{Admission, Charge, CounterKey, ReservationId, Reserve, Settlement};
+use self::counters::Counters;
+use self::reservations::{Hold, Reservations, Standing};
+use super::charge::{Admission, CounterKey, Reserve, Settlement};
 use super::clock::{Clock, system_clock};
-use super::expiring::Expiring;
 use super::judge;
 use super::store::{QuotaStore, StoreError};
 use super::window::{self, Counts, Moment};
 
 /// Locks to spread tenants over; a tenant is in one shard, so that one lock charges all or none.
 const SHARDS: usize = 16;
-/// Lapsed entries dropped by one call: more than one call adds, so that shards shrink.
-const SWEEP: usize = 32;
-/// How long a settled id is remembered. No reply is lost within a process: what comes twice comes at
-/// once. At 1,000 requests a second that is some 10 MB.
-const REMEMBER_MS: u64 = 60_000;
 
 /// Keeps quotas in this process.
 pub struct MemoryStore {
@@ -32,17 +33,8 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Shard {
-    buckets: Expiring<(CounterKey, u64), Bucket>,
-    settled: Expiring<ReservationId, ()>,
-}
-
-/// One counter in one window.
-#[derive(Default)]
-struct Bucket {
-    used: u64,
-    /// Invariant: the sum of `holds`.
-    reserved: u64,
-    holds: Expiring<ReservationId, u64>,
+    counters: Counters,
+    reservations: Reservations,
 }
 
 impl Default for MemoryStore {
@@ -93,81 +85,74 @@ impl QuotaStore for MemoryStore {
 
 impl Shard {
     fn reserve(&mut self, reserve: &Reserve, now_ms: u64) -> Result<Admission, StoreError> {
-        if self.settled.get(&reserve.id).is_some() {
+        let known = self.reservations.find(reserve.id);
+        if known == Some(Standing::Settled) {
             return Err(StoreError::Refused("settled before reserved".to_owned()));
         }
-        let counts = reserve.charges.iter().map(|c| self.counts(c, now_ms));
-        let counts: Vec<Counts> = counts.collect();
-        Ok(
-            match judge::find_obstacle(&reserve.charges, &counts, now_ms) {
-                Some(obstacle) => judge::refused(reserve, &counts, now_ms, obstacle),
-                None => {
+        let counts = reserve.charges.iter().map(|charge| {
+            let current = Moment::at(now_ms, charge.window).id;
+            self.counters.counts(&charge.counter, current)
+        });
+        let counts: SmallVec<[Counts; 4]> = counts.collect();
+        let obstacle = judge::find_obstacle(&reserve.charges, &counts, now_ms);
+        Ok(match obstacle {
+            Some(obstacle) => judge::refused(reserve, &counts, now_ms, obstacle),
+            None => {
+                if known.is_none() {
                     self.hold(reserve, now_ms);
-                    judge::admitted(reserve, &counts, now_ms)
                 }
-            },
-        )
+                judge::admitted(reserve, &counts, now_ms)
+            }
+        })
     }
 
     fn hold(&mut self, reserve: &Reserve, now_ms: u64) {
         let ttl_ms = u64::try_from(reserve.ttl.as_millis()).unwrap_or(u64::MAX);
         let lapses_ms = now_ms.saturating_add(ttl_ms);
-        for charge in &reserve.charges {
-            let moment = Moment::at(now_ms, charge.window);
-            let keep_ms = window::keep_ms(charge.window, reserve.ttl);
-            let key = (charge.counter.clone(), moment.id);
-            let bucket = self.buckets.touch(&key, now_ms.saturating_add(keep_ms));
-            if bucket.holds.get(&reserve.id).is_none() {
-                bucket.reserved += charge.estimate;
-                bucket.holds.insert(reserve.id, charge.estimate, lapses_ms);
+        let counters = &mut self.counters;
+        let holds = reserve.charges.iter().map(|charge| {
+            let window_id = Moment::at(now_ms, charge.window).id;
+            let keep_ms = now_ms.saturating_add(window::keep_ms(charge.window, reserve.ttl));
+            let bucket = counters.touch(&charge.counter, window_id, keep_ms, now_ms);
+            bucket.reserved += charge.estimate;
+            Hold {
+                counter: charge.counter.clone(),
+                window_id,
+                amount: charge.estimate,
             }
-        }
+        });
+        let holds = holds.collect();
+        self.reservations.hold(reserve.id, holds, lapses_ms);
     }
 
     fn settle(&mut self, settlement: &Settlement, now_ms: u64) {
         let reservation = &settlement.reservation;
-        if self.settled.get(&reservation.id).is_some() {
+        let Some(holds) = self.reservations.settle(reservation.id, now_ms) else {
             return;
-        }
-        self.settled
-            .insert(reservation.id, (), now_ms + REMEMBER_MS);
+        };
         for entry in &reservation.entries {
             let keep_ms = now_ms + window::keep_ms(entry.window, Duration::ZERO);
-            let key = (entry.counter.clone(), entry.window_id);
-            let bucket = self.buckets.touch(&key, keep_ms);
+            let bucket = self
+                .counters
+                .touch(&entry.counter, entry.window_id, keep_ms, now_ms);
             bucket.used = bucket.used.saturating_add(settlement.amount(entry.unit));
-            if let Some(held) = bucket.holds.remove(&reservation.id) {
-                bucket.reserved -= held;
+        }
+        self.release(&holds);
+    }
+
+    fn release(&mut self, holds: &[Hold]) {
+        for hold in holds {
+            if let Some(bucket) = self.counters.get_mut(&hold.counter, hold.window_id) {
+                bucket.reserved -= hold.amount;
             }
         }
-    }
-
-    fn counts(&mut self, charge: &Charge, now_ms: u64) -> Counts {
-        let current = Moment::at(now_ms, charge.window).id;
-        let previous = current.checked_sub(1);
-        Counts {
-            current: self.total(&charge.counter, current, now_ms),
-            previous: previous.map_or(0, |id| self.total(&charge.counter, id, now_ms)),
-        }
-    }
-
-    fn total(&mut self, counter: &CounterKey, window_id: u64, now_ms: u64) -> u64 {
-        let Some(bucket) = self.buckets.get_mut(&(counter.clone(), window_id)) else {
-            return 0;
-        };
-        while let Some((_, held)) = bucket.holds.pop_expired(now_ms) {
-            bucket.reserved -= held;
-        }
-        bucket.used.saturating_add(bucket.reserved)
     }
 
     fn sweep(&mut self, now_ms: u64) {
-        for _ in 0..SWEEP {
-            let bucket = self.buckets.pop_expired(now_ms).is_some();
-            if self.settled.pop_expired(now_ms).is_none() && !bucket {
-                break;
-            }
+        for holds in self.reservations.sweep(now_ms) {
+            self.release(&holds);
         }
+        self.counters.sweep(now_ms);
     }
 }
 

@@ -138,10 +138,10 @@ impl Quotas {
         };
         let now_ms = (self.shared.clock)();
         let placed = judge::place(reserve.id, &reserve.charges, now_ms);
-        let ticket = Ticket::armed(self.clone(), Settlement::released(placed.clone()));
+        let ticket = Ticket::armed(self.clone(), Settlement::released(placed));
         match self.shared.store.reserve(&reserve).await {
             Ok(admission) => decide(admission, ticket),
-            Err(error) => self.decide_without_store(&error, placed, ticket, denying),
+            Err(error) => self.decide_without_store(&error, ticket, denying),
         }
     }
 
@@ -161,7 +161,6 @@ impl Quotas {
     fn decide_without_store(
         &self,
         error: &StoreError,
-        placed: Reservation,
         mut ticket: Ticket,
         denying: Option<usize>,
     ) -> Decision {
@@ -171,7 +170,7 @@ impl Quotas {
         }
         match denying {
             None => {
-                ticket.arm(placed);
+                ticket.count();
                 Decision::Unchecked { ticket }
             }
             Some(charge) => {
@@ -239,6 +238,13 @@ impl Ticket {
     fn arm(&mut self, reservation: Reservation) {
         let estimate = reservation.estimated_tokens();
         self.claim = Some(Settlement::used(reservation, estimate));
+    }
+
+    /// Lets what would be given back count as it was estimated.
+    fn count(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.arm(claim.reservation);
+        }
     }
 
     fn disarm(&mut self) {

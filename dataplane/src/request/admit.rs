@@ -15,8 +15,8 @@ pub use authorize::authorize;
 pub use charges::{Counted, LaidBy, Unselected, over, unselected};
 
 use super::error::{RequestError, Result};
-use crate::quota::{Decision, Quotas, Ticket, Unit};
-use crate::store::view::{DomainView, FleetView, TenantView};
+use crate::quota::{Decision, Quotas, Ticket};
+use crate::store::view::{Amount, DomainView, FleetView, TenantView};
 use charges::Charged;
 
 /// A reservation outlives the longest attempt by this much, for the settlement to arrive.
@@ -89,14 +89,15 @@ pub fn unasked(quotas: &Quotas, laid: &Laid, counted: &Counted<'_>) -> Ticket {
 }
 
 fn exceeded(charged: &Charged) -> RequestError {
-    let what = match charged.unit {
-        Unit::Tokens => "tokens",
-        Unit::Requests => "requests",
+    let limit = charged.limit();
+    let (most, what) = match limit.amount {
+        Amount::Tokens(most) => (most, "tokens"),
+        Amount::Requests(most) => (most, "requests"),
     };
     let message = charged.message().unwrap_or_else(|| {
         format!(
-            "over the limit {:?} of quota {}: {} {what} in {:?}; try again later",
-            charged.limit_name, charged.quota.name, charged.limit, charged.window
+            "over the limit {:?} of quota {}: {most} {what} in {:?}; try again later",
+            limit.name, charged.quota.name, limit.window
         )
     });
     let code = "token_quota_exceeded";
@@ -104,10 +105,12 @@ fn exceeded(charged: &Charged) -> RequestError {
 }
 
 fn too_large(charged: &Charged) -> RequestError {
+    let limit = charged.limit();
+    let (Amount::Tokens(most) | Amount::Requests(most)) = limit.amount;
     let message = format!(
         "this request alone is estimated at {} tokens, more than the limit {:?} of quota {} ever \
-         allows ({}); shorten the prompt or set a lower max_tokens",
-        charged.estimate, charged.limit_name, charged.quota.name, charged.limit
+         allows ({most}); shorten the prompt or set a lower max_tokens",
+        charged.estimate, limit.name, charged.quota.name
     );
     let code = "request_too_large_for_quota";
     RequestError::new(StatusCode::TOO_MANY_REQUESTS, code, message).never_retry()

@@ -12,9 +12,9 @@ use proptest::test_runner::TestRunner;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use turnpike_dataplane::quota::{
-    Admission, Ask, Charge, CounterKey, Decision, MemoryStore, OnStoreFailure, QuotaCounters,
-    QuotaSettings, QuotaStore, Quotas, RedisSettings, RedisStore, Reservation, ReservationId,
-    Reserve, Settlement, Store, StoreError, Unit,
+    Admission, Ask, Charge, CounterKey, CounterName, Decision, MemoryStore, OnStoreFailure,
+    QuotaCounters, QuotaSettings, QuotaStore, Quotas, RedisSettings, RedisStore, Reservation,
+    ReservationId, Reserve, Settlement, Store, StoreError, Unit,
 };
 
 use crate::quota_server::{RedisServer, eventually};
@@ -23,12 +23,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 const TTL: Duration = Duration::from_secs(600);
 
 fn counter(limit: &str) -> CounterKey {
-    CounterKey {
+    CounterKey::new(CounterName {
         namespace_uid: "uid-1".into(),
         quota: "team/gold".into(),
         limit: limit.into(),
-        subject: CounterKey::subject_of(Some("team/alice"), Some("team")),
-    }
+        subject: CounterName::subject_of(Some(("team", "alice")), Some("team")),
+    })
 }
 
 fn charge(name: &str, unit: Unit, limit: u64, estimate: u64) -> Charge {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use turnpike_dataplane::quota::{
-    Admission, Charge, CounterKey, QuotaStore, RedisSettings, RedisStore, ReservationId, Reserve,
-    StoreError, Unit,
+    Admission, Charge, CounterKey, CounterName, QuotaStore, RedisSettings, RedisStore,
+    ReservationId, Reserve, StoreError, Unit,
 };
 
 use crate::quota_server::{RedisServer, eventually};
@@ -14,12 +14,12 @@ const PRIMARY: &str = "quotas";
 const LIMIT: u64 = 1000;
 
 fn reserve(estimate: u64) -> Reserve {
-    let counter = CounterKey {
+    let counter = CounterKey::new(CounterName {
         namespace_uid: "uid-1".into(),
         quota: "team/gold".into(),
         limit: "tokens".into(),
-        subject: CounterKey::subject_of(Some("team/alice"), Some("team")),
-    };
+        subject: CounterName::subject_of(Some(("team", "alice")), Some("team")),
+    });
     let charge = Charge {
         counter,
         unit: Unit::Tokens,

@@ -8,7 +8,7 @@ use futures::executor::block_on;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::super::charge::{Reservation, Unit};
+use super::super::charge::{Charge, CounterName, Reservation, ReservationId, Unit};
 use super::*;
 
 const WINDOW: Duration = Duration::from_millis(100);
@@ -17,16 +17,15 @@ const LIMITS: [u64; 2] = [1000, 5];
 
 impl MemoryStore {
     fn totals(&self, counter: &CounterKey, window_id: u64) -> (u64, u64) {
-        let shard = self.shard(counter).lock();
-        let bucket = shard.buckets.get(&(counter.clone(), window_id));
+        let mut shard = self.shard(counter).lock();
+        let bucket = shard.counters.get_mut(counter, window_id);
         bucket.map_or((0, 0), |bucket| (bucket.used, bucket.reserved))
     }
 
     fn is_empty(&self) -> bool {
         self.shards.iter().all(|shard| {
-            let mut shard = shard.lock();
-            let buckets = shard.buckets.pop_expired(u64::MAX).is_none();
-            shard.settled.pop_expired(u64::MAX).is_none() && buckets
+            let shard = shard.lock();
+            shard.counters.len() == 0 && shard.reservations.len() == 0
         })
     }
 }
@@ -39,12 +38,12 @@ fn store_at(start_ms: u64) -> (MemoryStore, Arc<AtomicU64>) {
 }
 
 fn counter(limit: &str) -> CounterKey {
-    CounterKey {
+    CounterKey::new(CounterName {
         namespace_uid: "uid".into(),
         quota: "team/gold".into(),
         limit: limit.into(),
-        subject: CounterKey::subject_of(Some("team/alice"), None),
-    }
+        subject: CounterName::subject_of(Some(("team", "alice")), None),
+    })
 }
 
 fn request(number: u64, tokens: u64) -> Reserve {
@@ -277,7 +276,7 @@ fn agrees(store: &MemoryStore, model: &Model, now_ms: u64) -> bool {
             .enumerate()
             .all(|(which, limit)| {
                 let mut shard = store.shard(&counter(limit)).lock();
-                shard.total(&counter(limit), id, now_ms);
+                shard.sweep(now_ms);
                 drop(shard);
                 store.totals(&counter(limit), id) == model.totals(which, id, now_ms)
             })

@@ -42,15 +42,16 @@ fn escape(key: &mut String, part: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::charge::CounterName;
     use super::*;
 
     fn counter(uid: &str, quota: &str, limit: &str, subject: &str) -> CounterKey {
-        CounterKey {
+        CounterKey::new(CounterName {
             namespace_uid: uid.into(),
             quota: quota.into(),
             limit: limit.into(),
             subject: subject.into(),
-        }
+        })
     }
 
     #[test]

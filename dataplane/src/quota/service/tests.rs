@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::charge::{CounterKey, Unit};
+use super::super::charge::{CounterKey, CounterName, Unit};
 use super::super::memory::MemoryStore;
 use super::super::redis::{RedisSettings, RedisStore};
 use super::*;
@@ -52,12 +52,12 @@ fn without_redis() -> Setup {
 fn asks(tokens: u64, on_store_failure: [OnStoreFailure; 2]) -> Vec<Ask> {
     let ask = |limit: &str, unit, estimate, on_store_failure| Ask {
         charge: Charge {
-            counter: CounterKey {
+            counter: CounterKey::new(CounterName {
                 namespace_uid: "uid".into(),
                 quota: "team/gold".into(),
                 limit: limit.into(),
-                subject: CounterKey::subject_of(None, Some("team")),
-            },
+                subject: CounterName::subject_of(None, Some("team")),
+            }),
             unit,
             limit: 100,
             window: Duration::from_secs(60),

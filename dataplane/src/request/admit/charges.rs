@@ -1,12 +1,12 @@
 //! Which limits a request is charged against. Pure.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use smallvec::SmallVec;
 use turnpike_snapshot::quota::{Amount, CounterPer, OnStoreFailure};
 
 use super::authorize::is_selected;
-use crate::quota::{self, Ask, Charge, CounterKey, Unit};
+use crate::quota::{self, Ask, Charge, CounterKey, CounterName, Unit};
 use crate::store::view::{Consumer, FleetView, LimitView, QuotaView, SelectorView, TenantView};
 
 /// What quotas look at, and how much is reserved.
@@ -41,17 +41,20 @@ pub enum Unselected {
     Model,
 }
 
-/// One limit charged, in the words of its quota.
+/// One limit charged.
 pub(super) struct Charged {
     pub quota: Arc<QuotaView>,
-    pub limit_name: Arc<str>,
-    pub unit: Unit,
-    pub limit: u64,
-    pub window: Duration,
+    /// Which of the quota's.
+    limit: usize,
+    /// What was asked for.
     pub estimate: u64,
 }
 
 impl Charged {
+    pub(super) fn limit(&self) -> &LimitView {
+        &self.quota.limits[self.limit]
+    }
+
     /// What the quota tells callers who are over.
     pub(super) fn message(&self) -> Option<String> {
         self.quota.exceeded_message.as_deref().map(str::to_owned)
@@ -66,31 +69,30 @@ pub(super) fn charges(
     fleet: &FleetView,
     counted: &Counted<'_>,
 ) -> (Vec<Ask>, Vec<Charged>) {
-    let mut asks = Vec::new();
-    let mut charged = Vec::new();
-    for (quota, _) in over(tenant, fleet) {
+    let quotas = over(tenant, fleet);
+    let most = quotas.iter().map(|(quota, _)| quota.limits.len()).sum();
+    let mut asks = Vec::with_capacity(most);
+    let mut charged = Vec::with_capacity(most);
+    for (quota, _) in quotas {
         if unselected(&quota.selector, counted).is_some() {
             continue;
         }
         let subject = subject(&quota, counted);
-        for limit in &quota.limits {
-            let key = CounterKey {
+        for (i, limit) in quota.limits.iter().enumerate() {
+            let counter = CounterKey::new(CounterName {
                 namespace_uid: tenant.uid.clone(),
                 quota: quota.name.clone(),
                 limit: limit.name.clone(),
                 subject: subject.clone(),
-            };
-            let one = charge(limit, key, counted);
+            });
+            let charge = charge(limit, counter, counted);
             charged.push(Charged {
                 quota: quota.clone(),
-                limit_name: limit.name.clone(),
-                unit: one.unit,
-                limit: one.limit,
-                window: one.window,
-                estimate: one.estimate,
+                limit: i,
+                estimate: charge.estimate,
             });
             asks.push(Ask {
-                charge: one,
+                charge,
                 on_store_failure: on_store_failure(quota.on_store_failure),
             });
         }
@@ -98,15 +100,18 @@ pub(super) fn charges(
     (asks, charged)
 }
 
+/// Quotas, and who laid each.
+pub(super) type Over = SmallVec<[(Arc<QuotaView>, LaidBy); 4]>;
+
 /// Gives the quotas over a namespace, each once, whatever they select there.
-pub fn over(tenant: &TenantView, fleet: &FleetView) -> Vec<(Arc<QuotaView>, LaidBy)> {
+pub fn over(tenant: &TenantView, fleet: &FleetView) -> Over {
     // An empty slot: the quota was withdrawn just now.
     let own = tenant.quotas.iter().filter_map(|slot| slot.load());
     let fleet = fleet
         .quotas_over(&tenant.labels)
         .filter_map(|slot| slot.load());
     let own = own.map(|quota| (quota, LaidBy::Namespace));
-    let mut quotas: Vec<(Arc<QuotaView>, LaidBy)> = Vec::new();
+    let mut quotas = Over::new();
     for (quota, by) in own.chain(fleet.map(|quota| (quota, LaidBy::Fleet))) {
         if !quotas.iter().any(|(known, _)| known.name == quota.name) {
             quotas.push((quota, by));
@@ -130,12 +135,13 @@ pub fn unselected(selector: &SelectorView, counted: &Counted<'_>) -> Option<Unse
 fn subject(quota: &QuotaView, counted: &Counted<'_>) -> Arc<str> {
     let per = |what| quota.per.contains(&what);
     // Callers without a consumer share a counter; no consumer has an empty name.
-    let consumer = per(CounterPer::Consumer).then(|| match counted.consumer {
-        Some(consumer) => consumer.name.to_string(),
-        None => String::new(),
-    });
+    let consumer = match counted.consumer {
+        Some(Consumer { name, .. }) => (name.namespace.as_str(), name.name.as_str()),
+        None => ("", ""),
+    };
+    let consumer = per(CounterPer::Consumer).then_some(consumer);
     let namespace = per(CounterPer::Namespace).then_some(counted.namespace);
-    CounterKey::subject_of(consumer.as_deref(), namespace)
+    CounterName::subject_of(consumer, namespace)
 }
 
 fn charge(limit: &LimitView, counter: CounterKey, counted: &Counted<'_>) -> Charge {
@@ -162,6 +168,7 @@ fn on_store_failure(wanted: OnStoreFailure) -> quota::OnStoreFailure {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     use turnpike_snapshot::name::ObjectName;
 

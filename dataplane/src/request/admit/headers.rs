@@ -3,6 +3,7 @@
 //! Source: OpenAI's "Rate limits", section "Rate limits in headers" (2026-11);
 //! durations are in seconds with the unit, `12s`.
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::quota::{Standing, Unit};
@@ -25,23 +26,36 @@ const TOKENS: Names = Names {
     reset: HeaderName::from_static("x-ratelimit-reset-tokens"),
 };
 
+/// Room for these and what else stands in the head of an answer.
+const ROOM: usize = 16;
+/// The digits of three numbers of each unit, and an `s`.
+const DIGITS: usize = 2 * (3 * 20 + 1);
+
 /// Renders the tightest limit of each unit: the one with the least left.
 pub(super) fn rate_limits(standings: &[Standing]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(ROOM);
+    let mut digits = BytesMut::with_capacity(DIGITS);
     for (unit, names) in [(Unit::Requests, &REQUESTS), (Unit::Tokens, &TOKENS)] {
         let of_unit = standings.iter().filter(|standing| standing.unit == unit);
         if let Some(tightest) = of_unit.min_by_key(|standing| standing.remaining) {
-            headers.insert(&names.limit, tightest.limit.into());
-            headers.insert(&names.remaining, tightest.remaining.into());
-            headers.insert(&names.reset, seconds(tightest));
+            let reset = tightest.reset_after.as_secs();
+            for (name, number, unit) in [
+                (&names.limit, tightest.limit, ""),
+                (&names.remaining, tightest.remaining, ""),
+                (&names.reset, reset, "s"),
+            ] {
+                headers.insert(name, render(&mut digits, number, unit));
+            }
         }
     }
     headers
 }
 
-fn seconds(standing: &Standing) -> HeaderValue {
-    let text = format!("{}s", standing.reset_after.as_secs());
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0s"))
+fn render(digits: &mut BytesMut, number: u64, unit: &str) -> HeaderValue {
+    digits.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    digits.extend_from_slice(unit.as_bytes());
+    let value = HeaderValue::from_maybe_shared(digits.split().freeze());
+    value.unwrap_or(HeaderValue::from_static("0"))
 }
 
 #[cfg(test)]
