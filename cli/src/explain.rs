@@ -169,7 +169,7 @@ fn question(flags: &Flags) -> Result<Question, Mistake> {
     Ok(Question {
         host: flags.host.clone(),
         path: uri.path().to_owned(),
-        model: flags.model.clone().unwrap_or_default(),
+        model: flags.model.as_deref().unwrap_or_default().into(),
         headers,
         identity,
     })

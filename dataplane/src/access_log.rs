@@ -13,9 +13,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::Method;
+use http::uri::PathAndQuery;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tracing::warn;
+
+use crate::request::request_id::RequestId;
+use crate::store::view::Consumer;
 
 /// Lines that wait for the sink: at about 1 KB each, 8 MB.
 const QUEUE: usize = 8192;
@@ -32,13 +36,16 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub struct Record {
     /// When the request's head was complete.
     pub time: Timestamp,
-    pub request_id: Arc<str>,
+    pub request_id: RequestId,
     pub remote: IpAddr,
-    pub host: Arc<str>,
+    /// `None`: the request named none that could be one.
+    #[serde(serialize_with = "or_nothing")]
+    pub host: Option<Arc<str>>,
     #[serde(serialize_with = "as_text")]
     pub method: Method,
     /// Without its query.
-    pub path: Box<str>,
+    #[serde(serialize_with = "path_alone")]
+    pub path: Option<PathAndQuery>,
     /// As the client saw it; 499: it was gone before there was one.
     pub status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,8 +56,11 @@ pub struct Record {
     pub route: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub consumer: Option<Arc<str>>,
+    #[serde(
+        serialize_with = "consumer_name",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub consumer: Option<Arc<Consumer>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<Arc<str>>,
     /// Names the provider's key; never the key itself.
@@ -89,7 +99,7 @@ pub struct Models {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requested: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream: Option<Box<str>>,
+    pub upstream: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<Box<str>>,
 }
@@ -265,6 +275,25 @@ fn as_text<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(method.as_str())
 }
 
+fn or_nothing<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text.as_deref().unwrap_or_default())
+}
+
+fn path_alone<S: Serializer>(
+    path: &Option<PathAndQuery>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(path.as_ref().map_or("", PathAndQuery::path))
+}
+
+fn consumer_name<S: Serializer>(
+    consumer: &Option<Arc<Consumer>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let name = consumer.as_ref().map(|consumer| &consumer.name.name);
+    serializer.serialize_str(name.map_or("", String::as_str))
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -275,6 +304,7 @@ fn is_zero(number: &u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
     use parking_lot::Mutex;
 
     use super::*;
@@ -296,11 +326,14 @@ mod tests {
     fn record() -> Box<Record> {
         Box::new(Record {
             time: Timestamp::UNIX_EPOCH,
-            request_id: "r-1".into(),
+            request_id: RequestId::of(&HeaderMap::from_iter([(
+                HeaderName::from_static("x-request-id"),
+                HeaderValue::from_static("r-1"),
+            )])),
             remote: [127, 0, 0, 1].into(),
-            host: "a.test".into(),
+            host: Some("a.test".into()),
             method: Method::POST,
-            path: "/v1/chat/completions".into(),
+            path: Some(PathAndQuery::from_static("/v1/chat/completions?a=b")),
             status: 200,
             operation: None,
             namespace: None,

@@ -52,7 +52,7 @@ pub(super) struct Question {
     /// Without its query.
     pub(super) path: String,
     /// Empty: the request names none.
-    pub(super) model: String,
+    pub(super) model: Arc<str>,
     pub(super) headers: HeaderMap,
     pub(super) identity: Identity,
 }
@@ -120,7 +120,7 @@ impl<'a> Trial<'a> {
                 method: method(&question.path).1,
                 host: question.host.clone(),
                 path: question.path.clone(),
-                model: model.cloned(),
+                model: model.map(|model| model.to_string()),
             },
             host: Host::default(),
             caller: report::Caller {

@@ -4,12 +4,16 @@
 //! Two manners: [`Object`] is lenient (the last of two equal names counts, a wrong type is absent),
 //! for what providers say; [`Members`](crate::openai) builds strictness for callers on top of it.
 
+mod pick;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub(crate) use pick::pick;
 
 /// One JSON object, its members in order.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +73,8 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
+        // What most have: growing would move them several times.
+        let mut members = Vec::with_capacity(12);
         while let Some(Text(name)) = map.next_key()? {
             members.push((name, map.next_value()?));
         }

@@ -16,6 +16,7 @@ mod gate;
 mod hash;
 pub mod head;
 mod json;
+mod lexer;
 mod message;
 mod openai;
 pub mod operation;

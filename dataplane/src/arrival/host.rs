@@ -56,9 +56,20 @@ impl HostName {
         let host = host.strip_suffix('.').unwrap_or(&host);
         // RFC 1035 §2.3.4: at most 255 octets.
         let is_name = !host.is_empty() && host.len() <= 255 && host.bytes().all(is_host_byte);
-        is_name
-            .then(|| Self(host.to_ascii_lowercase().into()))
-            .ok_or(HostError::Malformed)
+        if !is_name {
+            return Err(HostError::Malformed);
+        }
+        Ok(Self(
+            match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                true => host.to_ascii_lowercase().into(),
+                false => host.into(),
+            },
+        ))
+    }
+
+    /// The name, shared.
+    pub fn to_shared(&self) -> Arc<str> {
+        self.0.clone()
     }
 
     /// The name itself.

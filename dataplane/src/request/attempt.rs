@@ -10,6 +10,7 @@ mod retry_after;
 mod send;
 mod upgrade;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -47,7 +48,7 @@ pub struct Order<'a> {
     pub operation: &'a Operation,
     pub rule: &'a RuleView,
     /// As the caller calls it; empty: it is seen as the body passes, and nothing depends on it.
-    pub model: &'a str,
+    pub model: &'a Arc<str>,
     pub headers: &'a HeaderMap,
     pub body: OrderBody,
 }
@@ -301,8 +302,8 @@ fn note(account: &mut Account, candidate: &Candidate<'_>, upstream: &UpstreamVie
         record.provider = Some(candidate.backend.provider_name.clone());
         record.credential = candidate.key(upstream).map(|key| key.name.clone());
         record.protocol = Some(upstream.protocol.as_str());
-        let model = &*candidate.upstream_model;
-        record.model.upstream = (!model.is_empty()).then(|| model.into());
+        let model = &candidate.upstream_model;
+        record.model.upstream = (!model.is_empty()).then(|| model.clone());
     });
 }
 
@@ -322,7 +323,7 @@ fn head(
     *request.uri_mut() =
         uri.ok_or_else(|| RequestError::provider_unavailable("it has no usable URL"))?;
     *request.method_mut() = Method::POST;
-    let id = &account.id().header;
+    let id = account.id().header();
     *request.headers_mut() =
         transform::upstream_headers(order.headers, upstream.protocol, id, is_streaming);
     if upstream.auth == vendor::Auth::XApiKey {

@@ -43,7 +43,7 @@ pub async fn serve(
 ) -> Response<ResponseBody> {
     let client = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
-    let mut account = Account::open(gateway, &arrival, &parts);
+    let mut account = Box::new(Account::open(gateway, &arrival, &parts));
     let id = account.id().clone();
     let sends_body = !body.is_end_stream();
     let pace = body.pace();
@@ -61,7 +61,9 @@ pub async fn serve(
         Ok(Reply::Session(session)) => socket::begin(*session, client, sockets, gateway, account),
         Err(error) => refuse(error, account),
     };
-    response.headers_mut().insert(REQUEST_ID, id.header);
+    response
+        .headers_mut()
+        .insert(REQUEST_ID, id.header().clone());
     if is_unread && parts.version < Version::HTTP_2 {
         // The connection cannot be used again: who is not told would send the next request on it.
         let close = HeaderValue::from_static("close");
@@ -188,8 +190,11 @@ async fn carry(
     if let OrderBody::Passing(upload) = &order.body {
         note_passed(account, upload);
     }
-    let Attempted { answer, dropped } = outcome?;
-    if let Answer::Whole(decoded) = &answer {
+    let Attempted {
+        mut answer,
+        dropped,
+    } = outcome?;
+    if let Answer::Whole(decoded) = &mut answer {
         note_answer(account, decoded);
     }
     if let Some(value) = dropped_fields(&dropped) {
@@ -215,7 +220,7 @@ fn note_passed(account: &mut Account, upload: &Upload) {
     account.note(|record| {
         // A provider was asked under the name that the caller gave.
         if record.provider.is_some() && record.model.upstream.is_none() && !model.is_empty() {
-            record.model.upstream = Some((*model).into());
+            record.model.upstream = Some(model);
         }
     });
     match upload.is_read() {
@@ -275,7 +280,6 @@ fn answer_here(
         body,
         usage: None,
         response_model: None,
-        finish_reason: None,
     });
     Ok(Some(Reply::Answer(answer, HeaderMap::new())))
 }
@@ -295,7 +299,7 @@ fn estimate(gateway: &Gateway, asked: &Asked<'_>, model: &str) -> u64 {
 
 fn note_caller(account: &mut Account, caller: &Caller) {
     if let Caller::Known(consumer) = caller {
-        account.note(|record| record.consumer = Some(consumer.name.name.as_str().into()));
+        account.note(|record| record.consumer = Some(consumer.clone()));
     }
 }
 
@@ -304,16 +308,15 @@ pub(super) fn note_match(account: &mut Account, matched: &Matched<'_>) {
         record.route = Some(matched.route.name().clone());
         record.rule = Some(matched.rule.name.clone());
         if record.consumer.is_none() {
-            let consumer = matched.consumer.as_ref();
-            record.consumer = consumer.map(|consumer| consumer.name.name.as_str().into());
+            record.consumer = matched.consumer.clone();
         }
     });
 }
 
-fn note_answer(account: &mut Account, decoded: &Decoded) {
+fn note_answer(account: &mut Account, decoded: &mut Decoded) {
     account.used(decoded.usage, decoded.body.len() as u64);
-    account
-        .note(|record| record.model.response = decoded.response_model.as_deref().map(Into::into));
+    let model = decoded.response_model.take();
+    account.note(|record| record.model.response = model.map(Into::into));
 }
 
 fn dropped_fields(dropped: &[String]) -> Option<HeaderValue> {
@@ -333,12 +336,12 @@ fn too_slow(gateway: &Gateway) -> RequestError {
     RequestError::new(status, "request_body_timeout", message)
 }
 
-fn refuse(error: RequestError, mut account: Account) -> Response<ResponseBody> {
+fn refuse(error: RequestError, mut account: Box<Account>) -> Response<ResponseBody> {
     let end = error.end();
     account.answered(error.status());
     account.failed(&error);
-    let id = account.id().text.clone();
-    let response = error.into_response(ClientProtocol::OpenAI, &id);
+    let id = account.id().clone();
+    let response = error.into_response(ClientProtocol::OpenAI, id.as_str());
     response.map(|body| ResponseBody::ending(body, account, end))
 }
 

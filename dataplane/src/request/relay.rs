@@ -34,7 +34,11 @@ pub enum Answer {
 }
 
 /// Makes the client's answer; the account goes with its body.
-pub fn respond(answer: Answer, mut headers: HeaderMap, account: Account) -> Response<ResponseBody> {
+pub fn respond(
+    answer: Answer,
+    mut headers: HeaderMap,
+    account: Box<Account>,
+) -> Response<ResponseBody> {
     let (content_type, body) = match answer {
         Answer::Whole(decoded) => (
             "application/json",

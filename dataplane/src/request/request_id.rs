@@ -1,8 +1,7 @@
 //! The id that a request is known by, in answers and in the log.
 
-use std::sync::Arc;
-
 use http::{HeaderMap, HeaderValue};
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::error::REQUEST_ID;
@@ -10,12 +9,9 @@ use super::error::REQUEST_ID;
 /// Longest id taken over from a caller.
 const MAX_LENGTH: usize = 128;
 
-/// An id, as text and as the header that carries it.
+/// An id, as the header that carries it: visible ASCII.
 #[derive(Clone, Debug)]
-pub struct RequestId {
-    pub text: Arc<str>,
-    pub header: HeaderValue,
-}
+pub struct RequestId(HeaderValue);
 
 impl RequestId {
     /// Keeps the caller's own id if it is a plain word, else makes one.
@@ -31,19 +27,29 @@ impl RequestId {
         let text = given.to_str().ok()?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
         let is_sane = (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(is_plain);
-        is_sane.then(|| Self {
-            text: text.into(),
-            header: given.clone(),
-        })
+        is_sane.then(|| Self(given.clone()))
     }
 
     fn random() -> Self {
-        let text = Uuid::now_v7().to_string();
-        let header = HeaderValue::try_from(&text).expect("a UUID is ASCII");
-        Self {
-            text: text.into(),
-            header,
-        }
+        let mut text = Uuid::encode_buffer();
+        let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+        Self(HeaderValue::from_str(text).expect("a UUID is ASCII"))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    /// As the value of a header.
+    pub fn header(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+impl Serialize for RequestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -61,11 +67,11 @@ mod tests {
 
     #[test]
     fn a_plain_id_is_kept_and_anything_else_replaced() {
-        assert_eq!(&*id_for(&["trace-7:a.b_c"]).text, "trace-7:a.b_c");
+        assert_eq!(id_for(&["trace-7:a.b_c"]).as_str(), "trace-7:a.b_c");
         for values in [&[][..], &[""], &["a b"], &["{\"x\":1}"], &["a", "b"]] {
             let id = id_for(values);
-            assert_eq!(id.text.len(), 36, "{values:?}");
-            assert_eq!(id.header, *id.text);
+            assert_eq!(id.as_str().len(), 36, "{values:?}");
+            assert_eq!(*id.header(), *id.as_str());
         }
     }
 }

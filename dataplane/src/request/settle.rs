@@ -20,7 +20,7 @@ use turnpike_protocol::{Operation, Usage};
 use super::error::RequestError;
 use super::request_id::RequestId;
 use crate::access_log::{End, Models, Record, Tokens};
-use crate::arrival::{Arrival, Uptake};
+use crate::arrival::{Arrival, HostName, Uptake};
 use crate::budget::Charge;
 use crate::gateway::Gateway;
 use crate::metrics::{InFlight, OperationLabel};
@@ -73,17 +73,13 @@ impl Account {
     /// Opens the account of a request that has just arrived.
     pub fn open(gateway: &Arc<Gateway>, arrival: &Arrival, parts: &Parts) -> Self {
         let id = RequestId::of(&parts.headers);
-        let host = match &arrival.host {
-            Ok(host) => host.as_str().into(),
-            Err(_) => "".into(),
-        };
         let record = Record {
             time: Timestamp::now(),
-            request_id: id.text.clone(),
+            request_id: id.clone(),
             remote: arrival.remote,
-            host,
+            host: arrival.host.as_ref().ok().map(HostName::to_shared),
             method: parts.method.clone(),
-            path: parts.uri.path().into(),
+            path: parts.uri.path_and_query().cloned(),
             status: CLIENT_CLOSED_REQUEST,
             operation: None,
             namespace: None,
@@ -256,7 +252,7 @@ impl Account {
     }
 
     /// Settles: the request has ended in this way.
-    pub fn close(mut self, end: End) {
+    pub fn close(mut self: Box<Self>, end: End) {
         self.ends(end);
     }
 

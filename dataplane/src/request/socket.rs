@@ -149,7 +149,7 @@ pub(super) fn begin(
     client: OnUpgrade,
     sockets: &Sockets,
     gateway: &Arc<Gateway>,
-    mut account: Account,
+    mut account: Box<Account>,
 ) -> Response<ResponseBody> {
     let Session {
         handshake,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::json::{self, Object};
+use crate::json;
 use crate::message::{Answer, Finish};
 use crate::usage::Usage;
 
@@ -24,13 +24,6 @@ pub(crate) fn extension(finish: &Finish) -> Option<&str> {
         Finish::Other(word) => Some(word),
         _ => None,
     }
-}
-
-/// The finish reason of the first choice of a completion that passes through.
-pub(crate) fn finish_reason(completion: &Object<'_>) -> Option<String> {
-    let choices = completion.array("choices")?;
-    let first = json::object(choices.first()?)?;
-    first.str("finish_reason").map(String::from)
 }
 
 /// Writes a completion. `model` is what the client called it.

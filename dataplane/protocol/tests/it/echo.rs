@@ -71,5 +71,4 @@ fn whole_answers_decode() {
     let plan = plan(WireProtocol::OpenAI, &Operation::ChatCompletions, &whole);
     let decoded = plan.decode(Bytes::clone(&reply.steps[0].bytes)).unwrap();
     assert_eq!(decoded.usage.unwrap().total(), 4);
-    assert_eq!(decoded.finish_reason.as_deref(), Some("stop"));
 }

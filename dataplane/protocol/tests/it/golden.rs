@@ -116,8 +116,8 @@ fn whole_answers_become_what_the_golden_files_say() {
                     pretty(&decoded.body)
                 };
                 format!(
-                    "{body}\n--\nusage: {:?}\nresponse_model: {:?}\nfinish_reason: {:?}\n",
-                    decoded.usage, decoded.response_model, decoded.finish_reason
+                    "{body}\n--\nusage: {:?}\nresponse_model: {:?}\n",
+                    decoded.usage, decoded.response_model
                 )
             }
             Err(bad) => format!("{bad:?}\n"),

@@ -73,7 +73,7 @@ pub(super) fn pick(rule: &RuleView, model: &str, tried: u64, rng: &mut impl Rng)
 /// Takes a backend that was chosen.
 ///
 /// Errors: 503 where it cannot be used, 404 where it does not offer the model.
-pub fn candidate<'a>(backend: &'a BackendView, model: &str) -> Result<Candidate<'a>> {
+pub fn candidate<'a>(backend: &'a BackendView, model: &Arc<str>) -> Result<Candidate<'a>> {
     if let Some(reason) = &backend.fault {
         return Err(RequestError::provider_unavailable(reason));
     }
@@ -88,7 +88,7 @@ pub fn candidate<'a>(backend: &'a BackendView, model: &str) -> Result<Candidate<
     {
         return Err(RequestError::no_ready_endpoint(&service.name));
     }
-    let asked = backend.model.as_deref().unwrap_or(model);
+    let asked = backend.model.as_ref().unwrap_or(model);
     let upstream_model =
         map_model(&upstream.models, asked).ok_or_else(|| model_not_found(model))?;
     let turn = &backend.provider.runtime().key_turn;
@@ -179,12 +179,17 @@ fn find_model<'a>(models: &'a [ModelView], asked: &str) -> Option<&'a ModelView>
 }
 
 /// What the provider calls a model; `None`: it does not offer it.
-fn map_model(models: &[ModelView], asked: &str) -> Option<Arc<str>> {
+fn map_model(models: &[ModelView], asked: &Arc<str>) -> Option<Arc<str>> {
     if models.is_empty() {
-        return Some(asked.into());
+        return Some(asked.clone());
     }
     let model = find_model(models, asked)?;
-    Some(model.upstream_model.clone().unwrap_or_else(|| asked.into()))
+    Some(
+        model
+            .upstream_model
+            .clone()
+            .unwrap_or_else(|| asked.clone()),
+    )
 }
 
 /// Says why no backend has a chance.
@@ -230,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_provider_without_models_takes_every_name() {
-        assert_eq!(map_model(&[], "m").as_deref(), Some("m"));
+        assert_eq!(map_model(&[], &"m".into()).as_deref(), Some("m"));
     }
 
     #[test]
@@ -240,7 +245,7 @@ mod tests {
             ("gpt-*", None),
             ("gpt-4o", Some("omni")),
         ]);
-        let mapped = |asked| map_model(&models, asked);
+        let mapped = |asked: &str| map_model(&models, &asked.into());
         assert_eq!(mapped("gpt-4o").as_deref(), Some("omni"));
         assert_eq!(mapped("gpt-4.1").as_deref(), Some("four"));
         assert_eq!(mapped("gpt-5").as_deref(), Some("gpt-5"));

@@ -9,6 +9,7 @@
 //! ```
 //! Backends that were tried come again only after a pause, once no other is left.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
@@ -28,7 +29,7 @@ const MAX_ASKED: Duration = Duration::from_secs(10);
 /// The attempts of one request.
 pub(super) struct Course<'a> {
     rule: &'a RuleView,
-    model: &'a str,
+    model: &'a Arc<str>,
     /// One bit a backend.
     tried: u64,
     current: Option<usize>,
@@ -48,7 +49,7 @@ pub(super) enum Turn {
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(rule: &'a RuleView, model: &'a str) -> Self {
+    pub(super) fn new(rule: &'a RuleView, model: &'a Arc<str>) -> Self {
         Self {
             rule,
             model,

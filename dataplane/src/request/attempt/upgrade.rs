@@ -1,6 +1,8 @@
 //! A provider asked to open a WebSocket: always over HTTP/1.1, on a connection of its own (RFC 6455
 //! §4.1). Until it has agreed, another one may be asked.
 
+use std::sync::Arc;
+
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -29,7 +31,7 @@ use crate::upstream::{AnswerBody, Pool};
 pub struct SocketOrder<'a> {
     pub rule: &'a RuleView,
     /// As the caller calls it.
-    pub model: &'a str,
+    pub model: &'a Arc<str>,
     pub headers: &'a HeaderMap,
     pub query: &'a Query,
     /// The protocols that the caller offers and a provider may see.
@@ -140,7 +142,7 @@ fn head(
     let mut request = Request::new(());
     *request.uri_mut() = uri;
     *request.method_mut() = Method::GET;
-    let mut headers = transform::socket_headers(order.headers, &account.id().header);
+    let mut headers = transform::socket_headers(order.headers, account.id().header());
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_VERSION, VERSION);

@@ -34,20 +34,20 @@ pub struct ResponseBody(Kind);
 pub struct BodyError;
 
 enum Kind {
-    Whole(Bytes, Option<Box<Ending>>),
+    Whole(Bytes, Option<Ending>),
     Stream(Box<Stream>),
 }
 
 /// What is settled once a whole body was handed over.
 struct Ending {
-    account: Account,
+    account: Box<Account>,
     end: End,
 }
 
 struct Stream {
     held: Box<HeldStream>,
     /// Taken when settled.
-    account: Option<Account>,
+    account: Option<Box<Account>>,
     state: State,
 }
 
@@ -66,13 +66,13 @@ enum State {
 
 impl ResponseBody {
     /// A success answer, settled when it is handed over.
-    pub fn whole(bytes: Bytes, account: Account) -> Self {
+    pub fn whole(bytes: Bytes, account: Box<Account>) -> Self {
         Self::ending(bytes, account, End::Complete)
     }
 
     /// Any whole answer, and how the request has ended by it.
-    pub fn ending(bytes: Bytes, account: Account, end: End) -> Self {
-        Self(Kind::Whole(bytes, Some(Box::new(Ending { account, end }))))
+    pub fn ending(bytes: Bytes, account: Box<Account>, end: End) -> Self {
+        Self(Kind::Whole(bytes, Some(Ending { account, end })))
     }
 
     /// The answer to HEAD: nothing is handed over, so it is settled at once.
@@ -90,7 +90,7 @@ impl ResponseBody {
     }
 
     /// A stream; dropping it half-way cancels the provider's.
-    pub fn stream(held: Box<HeldStream>, account: Account) -> Self {
+    pub fn stream(held: Box<HeldStream>, account: Box<Account>) -> Self {
         Self(Kind::Stream(Box::new(Stream {
             held,
             account: Some(account),
@@ -129,7 +129,7 @@ impl Body for ResponseBody {
     }
 }
 
-fn hand_over(bytes: &mut Bytes, ending: &mut Option<Box<Ending>>) -> Option<Bytes> {
+fn hand_over(bytes: &mut Bytes, ending: &mut Option<Ending>) -> Option<Bytes> {
     let bytes = std::mem::take(bytes);
     if let Some(mut ending) = ending.take() {
         ending.account.handed(bytes.len());
@@ -189,7 +189,7 @@ impl Stream {
     /// A comment for a caller that may be gone while nothing comes: who is not there resets the
     /// connection.
     fn poll_probe(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let is_doubted = |account: &Account| account.uptake().is_doubted(cx);
+        let is_doubted = |account: &Box<Account>| account.uptake().is_doubted(cx);
         if self.account.as_ref().is_some_and(is_doubted) && !self.held.reply.is_mid_event() {
             return Poll::Ready(Some(Ok(Bytes::from_static(PROBE))));
         }
@@ -213,7 +213,10 @@ impl Stream {
     fn fail(&mut self, error: &RequestError) {
         if let Some(account) = &mut self.account {
             account.failed(error);
-            let event = self.held.reply.error_event(&error.body(&account.id().text));
+            let event = self
+                .held
+                .reply
+                .error_event(&error.body(account.id().as_str()));
             self.held.append(event);
         }
         self.state = State::Failed(error.end(), None);

@@ -74,7 +74,7 @@ impl Subject {
 /// Counts a session; it is settled when this is closed or dropped.
 pub(super) struct Meter {
     gateway: Arc<Gateway>,
-    account: Account,
+    account: Box<Account>,
     subject: Subject,
     laid: Laid,
     open: Vec<Turn>,
@@ -92,7 +92,7 @@ struct Turn {
 impl Meter {
     pub(super) fn new(
         gateway: Arc<Gateway>,
-        account: Account,
+        account: Box<Account>,
         subject: Subject,
         laid: Laid,
     ) -> Self {

@@ -232,8 +232,8 @@ impl Tunnel {
         }
         let mut words = Vec::new();
         if let (Some(error), Some(Place::BetweenMessages)) = (error, place) {
-            let id = self.meter.account().id().text.clone();
-            let event = realtime::error_event(&error.body(&id));
+            let id = self.meter.account().id().clone();
+            let event = realtime::error_event(&error.body(id.as_str()));
             words.extend(websocket::text_frame(&event));
         }
         let reason = error.map_or("", RequestError::code);

@@ -40,7 +40,8 @@ fn failed() -> RequestError {
 /// Fails every attempt; which backends were asked, and the pauses before each but the first.
 fn walk(rule: &RuleView, seed: u64) -> (Vec<usize>, Vec<Duration>) {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut course = Course::new(rule, "m");
+    let model = "m".into();
+    let mut course = Course::new(rule, &model);
     let (mut asked, mut pauses) = (Vec::new(), Vec::new());
     loop {
         // Nobody is behind these names, which is a failure as good as any.
