@@ -4,6 +4,8 @@
 //! counted; requests never wait. A line has names and figures, never content
 //! and never a key.
 
+mod line;
+
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +17,6 @@ use std::time::Duration;
 use http::Method;
 use http::uri::PathAndQuery;
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
 use tracing::warn;
 
 use crate::request::request_id::RequestId;
@@ -32,56 +33,37 @@ const BATCH_BYTES: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// One request, as it ended. What does not apply is left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Record {
     /// When the request's head was complete.
     pub time: Timestamp,
     pub request_id: RequestId,
     pub remote: IpAddr,
     /// `None`: the request named none that could be one.
-    #[serde(serialize_with = "or_nothing")]
     pub host: Option<Arc<str>>,
-    #[serde(serialize_with = "as_text")]
     pub method: Method,
     /// Without its query.
-    #[serde(serialize_with = "path_alone")]
     pub path: Option<PathAndQuery>,
     /// As the client saw it; 499: it was gone before there was one.
     pub status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Arc<str>>,
-    #[serde(
-        serialize_with = "consumer_name",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub consumer: Option<Arc<Consumer>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<Arc<str>>,
     /// Names the provider's key; never the key itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<Arc<str>>,
     /// What the provider speaks.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<&'static str>,
-    #[serde(skip_serializing_if = "Models::is_empty")]
     pub model: Models,
     pub stream: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<u64>,
     pub duration_ms: u64,
     /// Attempts that another one followed.
-    #[serde(skip_serializing_if = "is_zero")]
     pub failed_attempts: u32,
     /// Why no attempt followed the last one that failed, though the rule has another.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<&'static str>,
     /// Of the request's body; of a session, of all that came.
     pub bytes_in: u64,
@@ -89,40 +71,31 @@ pub struct Record {
     pub bytes_out: u64,
     pub end: End,
     /// The code that the client was told.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Box<str>>,
 }
 
 /// The model, as each side calls it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub struct Models {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub requested: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<Box<str>>,
 }
 
 /// What was used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
     /// All input, cached included.
     pub input: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub cached: Option<u64>,
     /// All output, reasoning included.
     pub output: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<u64>,
     /// The part of the input that was sound.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub audio_input: Option<u64>,
     /// The part of the output that was sound.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub audio_output: Option<u64>,
     /// The provider did not say all of it.
-    #[serde(skip_serializing_if = "is_false")]
     pub estimated: bool,
 }
 
@@ -227,7 +200,7 @@ fn write_all(records: &Receiver<Box<Record>>, mut sink: impl Write) {
     let mut lines = Vec::with_capacity(BATCH_BYTES);
     while let Ok(first) = records.recv() {
         for record in std::iter::once(first).chain(records.try_iter()) {
-            append(&mut lines, &record);
+            line::append(&mut lines, &record);
             if lines.len() >= BATCH_BYTES {
                 write_out(&mut lines, &mut sink);
             }
@@ -237,75 +210,17 @@ fn write_all(records: &Receiver<Box<Record>>, mut sink: impl Write) {
     }
 }
 
-fn append(lines: &mut Vec<u8>, record: &Record) {
-    let end = lines.len();
-    match serde_json::to_writer(&mut *lines, record) {
-        Ok(()) => lines.push(b'\n'),
-        Err(_) => lines.truncate(end),
-    }
-}
-
 /// A sink that is gone (a closed pipe) must not end the gateway.
 fn write_out(lines: &mut Vec<u8>, sink: &mut impl Write) {
     let _ = sink.write_all(lines).and_then(|()| sink.flush());
     lines.clear();
 }
 
-impl Models {
-    fn is_empty(&self) -> bool {
-        self.requested.is_none() && self.upstream.is_none() && self.response.is_none()
-    }
-}
-
-impl Serialize for End {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            End::Complete => serializer.serialize_str("complete"),
-            End::ClientGone => serializer.serialize_str("client_gone"),
-            End::ProviderCut => serializer.serialize_str("provider_cut"),
-            End::ProviderFault => serializer.serialize_str("provider_fault"),
-            End::Timeout(name) => serializer.collect_str(&format_args!("timeout:{name}")),
-            End::Error => serializer.serialize_str("error"),
-            End::Panic => serializer.serialize_str("panic"),
-        }
-    }
-}
-
-fn as_text<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(method.as_str())
-}
-
-fn or_nothing<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text.as_deref().unwrap_or_default())
-}
-
-fn path_alone<S: Serializer>(
-    path: &Option<PathAndQuery>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(path.as_ref().map_or("", PathAndQuery::path))
-}
-
-fn consumer_name<S: Serializer>(
-    consumer: &Option<Arc<Consumer>>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let name = consumer.as_ref().map(|consumer| &consumer.name.name);
-    serializer.serialize_str(name.map_or("", String::as_str))
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
     use parking_lot::Mutex;
+    use turnpike_snapshot::name::ObjectName;
 
     use super::*;
 
@@ -371,6 +286,61 @@ mod tests {
             "\n",
         );
         assert_eq!(String::from_utf8(sink.0.lock().clone()).unwrap(), expected);
+    }
+
+    #[test]
+    fn every_member_has_its_name_and_what_needs_it_is_escaped() {
+        let consumer = Consumer {
+            name: ObjectName::new("team", "alice"),
+            groups: Vec::new(),
+            is_suspended: false,
+        };
+        let full = Record {
+            host: None,
+            operation: Some("ChatCompletions"),
+            namespace: Some("team".into()),
+            route: Some("main".into()),
+            rule: Some("r".into()),
+            consumer: Some(Arc::new(consumer)),
+            provider: Some("p".into()),
+            credential: Some("k".into()),
+            protocol: Some("OpenAI"),
+            model: Models {
+                requested: Some("a\"b\\c\n\u{1F600}\u{7f}".into()),
+                upstream: None,
+                response: Some("m".into()),
+            },
+            tokens: Some(Tokens {
+                input: 1,
+                cached: Some(2),
+                output: 3,
+                reasoning: Some(4),
+                audio_input: Some(5),
+                audio_output: Some(6),
+                estimated: true,
+            }),
+            first_token_ms: Some(8),
+            failed_attempts: 2,
+            retry: Some("body_too_large"),
+            end: End::ClientGone,
+            error: Some("cut".into()),
+            ..*record()
+        };
+        let mut lines = Vec::new();
+        line::append(&mut lines, &full);
+        let read: serde_json::Value = serde_json::from_slice(&lines).unwrap();
+        let expected = serde_json::json!({
+            "time": "1970-01-01T00:00:00Z", "request_id": "r-1", "remote": "127.0.0.1", "host": "",
+            "method": "POST", "path": "/v1/chat/completions", "status": 200,
+            "operation": "ChatCompletions", "namespace": "team", "route": "main", "rule": "r",
+            "consumer": "alice", "provider": "p", "credential": "k", "protocol": "OpenAI",
+            "model": {"requested": "a\"b\\c\n\u{1F600}\u{7f}", "response": "m"}, "stream": true,
+            "tokens": {"input": 1, "cached": 2, "output": 3, "reasoning": 4, "audio_input": 5,
+                       "audio_output": 6, "estimated": true},
+            "first_token_ms": 8, "duration_ms": 7, "failed_attempts": 2, "retry": "body_too_large",
+            "bytes_in": 1, "bytes_out": 2, "end": "client_gone", "error": "cut",
+        });
+        assert_eq!(read, expected);
     }
 
     #[test]

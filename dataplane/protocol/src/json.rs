@@ -98,6 +98,12 @@ pub(crate) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
         .map(|text| text.0)
 }
 
+/// Reads bytes as a string; `None` if they are something else.
+pub(crate) fn text(value: &[u8]) -> Option<String> {
+    let text = serde_json::from_slice::<Text<'_>>(value);
+    text.ok().map(|text| text.0.into_owned())
+}
+
 /// The bytes of a JSON string.
 pub(crate) fn quoted(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 2);

@@ -16,7 +16,6 @@ mod gate;
 mod hash;
 pub mod head;
 mod json;
-mod lexer;
 mod message;
 mod openai;
 pub mod operation;

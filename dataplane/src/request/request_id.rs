@@ -1,7 +1,6 @@
 //! The id that a request is known by, in answers and in the log.
 
 use http::{HeaderMap, HeaderValue};
-use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::error::REQUEST_ID;
@@ -44,12 +43,6 @@ impl RequestId {
     /// As the value of a header.
     pub fn header(&self) -> &HeaderValue {
         &self.0
-    }
-}
-
-impl Serialize for RequestId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Decoded {
     pub response_model: Option<String>,
 }
 
-/// What is looked at of an answer that passes.
+/// What is looked at of an answer that passes; the rest is the caller's to judge.
 const LOOKED_AT: [&str; 5] = ["usage", "model", "error", "type", "object"];
 
 impl ReplyPlan {
@@ -30,24 +30,27 @@ impl ReplyPlan {
     pub fn decode(&self, body: Bytes) -> Result<Decoded, BadReply> {
         match self.provider {
             WireProtocol::OpenAI => {
-                // It passes: what is not looked at needs only be JSON.
-                let object = json::pick(&body, &LOOKED_AT).map_err(BadReply::NotJson)?;
-                self.check(&object, &body)?;
-                let usage = object
-                    .object("usage")
-                    .map(|usage| openai::usage::read(&usage))
-                    .filter(|usage| !usage.is_empty());
-                let response_model = object.str("model").map(String::from);
+                let looked_at = json::pick(&body, &LOOKED_AT).map_err(BadReply::NotJson)?;
+                let [usage, model, error, kind, object] = looked_at;
+                let is_error = |value| value == Some(b"\"error\"".as_slice());
+                if error.is_some_and(|error| error != b"null") || is_error(kind) || is_error(object)
+                {
+                    return Err(classify_in_stream(self.provider, &body).into());
+                }
+                let usage = usage.and_then(|usage| Object::parse(usage).ok());
+                let usage = usage.map(|usage| openai::usage::read(&usage));
                 Ok(Decoded {
+                    usage: usage.filter(|usage| !usage.is_empty()),
+                    response_model: model.and_then(json::text),
                     body,
-                    usage,
-                    response_model,
                 })
             }
             WireProtocol::Anthropic => {
                 let object =
                     Object::parse(&body).map_err(|error| BadReply::NotJson(error.to_string()))?;
-                self.check(&object, &body)?;
+                if tells_error(&object) {
+                    return Err(classify_in_stream(self.provider, &body).into());
+                }
                 let answer = anthropic::response::read(&object)?;
                 Ok(Decoded {
                     body: openai::response::write(&answer, &self.model, self.created),
@@ -55,14 +58,6 @@ impl ReplyPlan {
                     response_model: object.str("model").map(String::from),
                 })
             }
-        }
-    }
-
-    /// Errors: what the provider calls an error, though it called it a success.
-    fn check(&self, object: &Object<'_>, body: &[u8]) -> Result<(), BadReply> {
-        match tells_error(object) {
-            true => Err(classify_in_stream(self.provider, body).into()),
-            false => Ok(()),
         }
     }
 }

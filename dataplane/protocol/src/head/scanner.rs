@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
+use super::lexer::{Bracket, Event, Kind, Lexer};
 use super::{Head, HeadError, Member, StreamOptions};
-use crate::lexer::{Bracket, Event, Kind, Lexer};
 
 /// Longest name that may be one of ours: each letter of the longest written as `\u0000`.
 const MAX_KEY: usize = 6 * "max_completion_tokens".len() + 2;

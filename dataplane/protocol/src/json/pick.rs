@@ -1,66 +1,152 @@
-//! A few members of a large object, in one pass over its bytes.
+//! A few members of a large object that passes, in one pass over its bytes.
 
-use std::borrow::Cow;
+use memchr::memchr2;
 
-use serde_json::value::RawValue;
+use super::Text;
 
-use super::{Object, Text};
-use crate::lexer::{Bracket, Event, Fault, Kind, Lexer};
+/// Bytes of a string that are looked at one by one, since most are short.
+const SHORT: usize = 12;
 
-const NO_OBJECT: &str = "it is not an object";
-
-/// Reads the members of these names of an object; of all others only that they are JSON.
+/// Finds the values of these members of an object, of equal names the last. Of all members only the
+/// ends are looked for: they may be no JSON, as long as their strings and brackets end.
 ///
 /// Errors: what is wrong with the text.
-pub(crate) fn pick<'a>(bytes: &'a [u8], names: &[&str]) -> Result<Object<'a>, String> {
-    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
-    let mut lexer = Lexer::new();
-    let mut members = Vec::with_capacity(names.len());
-    let mut name: Option<Cow<'a, str>> = None;
-    let mut began = 0;
-    let mut at = 0;
-    while let Some(event) = lexer.next(bytes, &mut at, 1).map_err(tell)? {
-        match event {
-            Event::Open(Bracket::Object) if lexer.depth() == 1 => {}
-            Event::Open(_) if lexer.depth() == 1 => return Err(NO_OBJECT.to_owned()),
-            Event::Begin(_) if lexer.depth() == 0 => return Err(NO_OBJECT.to_owned()),
-            Event::Begin(Kind::Key) => began = at - 1,
-            Event::End(Kind::Key) => name = named(&text[began..at], names)?,
-            Event::Begin(_) | Event::Open(_) => began = at - 1,
-            Event::End(_) | Event::Close(_) if lexer.depth() == 1 => {
-                if let Some(name) = name.take() {
-                    members.push((name, raw(&text[began..at])?));
+pub(crate) fn pick<'a, const N: usize>(
+    bytes: &'a [u8],
+    names: &[&str; N],
+) -> Result<[Option<&'a [u8]>; N], String> {
+    let mut walk = Walk { bytes, at: 0 };
+    let mut values = [None; N];
+    walk.expect(b'{', "an object")?;
+    if walk.next_is(b'}') {
+        walk.at += 1;
+    } else {
+        loop {
+            let name = walk.value()?;
+            if name.first() != Some(&b'"') {
+                return Err(walk.wants("the name of a member"));
+            }
+            let place = place(name, names)?;
+            walk.expect(b':', "a colon")?;
+            let value = walk.value()?;
+            if let Some(place) = place {
+                values[place] = Some(value);
+            }
+            if walk.next_is(b'}') {
+                walk.at += 1;
+                break;
+            }
+            walk.expect(b',', "a comma or the object's end")?;
+        }
+    }
+    walk.skip_blanks();
+    match walk.at == bytes.len() {
+        true => Ok(values),
+        false => Err(walk.wants("nothing more")),
+    }
+}
+
+struct Walk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn skip_blanks(&mut self) {
+        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        while self.bytes.get(self.at).is_some_and(is_blank) {
+            self.at += 1;
+        }
+    }
+
+    fn next_is(&mut self, byte: u8) -> bool {
+        self.skip_blanks();
+        self.bytes.get(self.at) == Some(&byte)
+    }
+
+    fn expect(&mut self, byte: u8, what: &str) -> Result<(), String> {
+        if !self.next_is(byte) {
+            return Err(self.wants(what));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn wants(&self, what: &str) -> String {
+        format!("at byte {}: {what} is expected", self.at)
+    }
+
+    /// Takes the bytes of the value that comes next.
+    fn value(&mut self) -> Result<&'a [u8], String> {
+        self.skip_blanks();
+        let begin = self.at;
+        match self.bytes.get(begin) {
+            Some(b'"') => self.skip_text()?,
+            Some(b'{' | b'[') => self.skip_nested()?,
+            _ => {
+                let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+                while self.bytes.get(self.at).is_some_and(is_part) {
+                    self.at += 1;
                 }
             }
-            Event::End(_) | Event::Close(_) => {}
+        }
+        match &self.bytes[begin..self.at] {
+            [] => Err(self.wants("a value")),
+            value => Ok(value),
         }
     }
-    match lexer.is_over() {
-        true => Ok(Object { members }),
-        false => Err("it ends too early".to_owned()),
+
+    /// From a `"` past the one that ends the string.
+    fn skip_text(&mut self) -> Result<(), String> {
+        self.at += 1;
+        loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let (short, long) = rest.split_at(rest.len().min(SHORT));
+            let is_end = |byte: &u8| matches!(byte, b'"' | b'\\');
+            let found = short.iter().position(is_end);
+            let found = found.or_else(|| memchr2(b'"', b'\\', long).map(|at| SHORT + at));
+            let Some(found) = found else {
+                self.at = self.bytes.len();
+                return Err(self.wants("the end of a string"));
+            };
+            if rest[found] == b'"' {
+                self.at += found + 1;
+                return Ok(());
+            }
+            self.at += found + 2;
+        }
+    }
+
+    /// From a bracket past the one that closes it.
+    fn skip_nested(&mut self) -> Result<(), String> {
+        let mut depth = 0_usize;
+        while let Some(byte) = self.bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.skip_text()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+        Err(self.wants("a closing bracket"))
     }
 }
 
-/// The name, if it is one of these.
-fn named<'a>(quoted: &'a str, names: &[&str]) -> Result<Option<Cow<'a, str>>, String> {
+/// Which of these the name is.
+fn place(quoted: &[u8], names: &[&str]) -> Result<Option<usize>, String> {
     let inner = &quoted[1..quoted.len() - 1];
-    let name = match inner.contains('\\') {
-        true => {
-            serde_json::from_str::<Text<'a>>(quoted)
-                .map_err(|error| error.to_string())?
-                .0
-        }
-        false => Cow::Borrowed(inner),
-    };
-    Ok(names.contains(&&*name).then_some(name))
-}
-
-fn raw(text: &str) -> Result<&RawValue, String> {
-    serde_json::from_str(text).map_err(|error| error.to_string())
-}
-
-fn tell(fault: Fault) -> String {
-    format!("at byte {}: {}", fault.at, fault.reason)
+    if !inner.contains(&b'\\') {
+        return Ok(names.iter().position(|name| name.as_bytes() == inner));
+    }
+    let Text(name) = serde_json::from_slice(quoted).map_err(|error| error.to_string())?;
+    Ok(names.iter().position(|one| *one == name))
 }
 
 #[cfg(test)]
@@ -72,20 +158,16 @@ mod tests {
 
     const NAMES: [&str; 2] = ["a", "usage"];
 
-    fn picked(text: &str) -> Result<Vec<(String, String)>, String> {
-        let object = pick(text.as_bytes(), &NAMES)?;
-        let members = object.members.into_iter();
-        Ok(members
-            .map(|(name, raw)| (name.into_owned(), raw.get().to_owned()))
-            .collect())
+    fn picked(text: &str) -> Result<[Option<&str>; 2], String> {
+        let values = pick(text.as_bytes(), &NAMES)?;
+        Ok(values.map(|value| value.map(|value| str::from_utf8(value).unwrap())))
     }
 
     #[test]
     fn only_members_of_the_object_itself_are_picked() {
-        let text = r#" {"b":{"a":1,"usage":[{}]},"a":"x\"y","c":[["a"]],"us\u0061ge":{"a":[2]}, "a":null} "#;
-        let expected = [("a", r#""x\"y""#), ("usage", r#"{"a":[2]}"#), ("a", "null")];
-        let expected = expected.map(|(name, raw)| (name.to_owned(), raw.to_owned()));
-        assert_eq!(picked(text).unwrap(), expected);
+        let text = r#" {"b":{"a":1,"usage":[{}]},"a":"x\"y","c":[["a"],"]\\"],"us\u0061ge":{"a":[2]}, "a":null} "#;
+        assert_eq!(picked(text), Ok([Some("null"), Some(r#"{"a":[2]}"#)]));
+        assert_eq!(picked("{ }"), Ok([None, None]));
     }
 
     #[test]
@@ -100,16 +182,25 @@ mod tests {
             "{\"a\":1",
             "{\"a\":1}x",
             "{\"a\":}",
-            "{\"b\":01}",
             "{\"a\" 1}",
             "{\"\\x\":1}",
             "null",
+            "{\"b\":\"x",
+            "{\"b\":\"x\\",
+            "{\"b\":1,}",
+            "{a:1}",
+            "<html></html>",
         ] {
             assert!(picked(text).is_err(), "{text}");
         }
-        assert!(pick(b"{\"b\":\"\xff\"}", &NAMES).is_err());
+    }
+
+    #[test]
+    fn depth_and_length_are_harmless() {
         let deep = format!(r#"{{"b":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(picked(&deep), Ok(Vec::new()));
+        assert_eq!(picked(&deep), Ok([None, None]));
+        let long = format!(r#"{{"b":"{}","a":7}}"#, "x\\\"".repeat(100_000));
+        assert_eq!(picked(&long), Ok([Some("7"), None]));
     }
 
     proptest! {
@@ -121,10 +212,16 @@ mod tests {
             let is_object = parsed.as_ref().is_some_and(Value::is_object);
             let picked = picked(&text);
             prop_assert_eq!(picked.is_ok(), is_object);
-            for (name, raw) in picked.into_iter().flatten() {
-                prop_assert!(parsed.as_ref().is_some_and(|it| it.get(&name).is_some()));
-                prop_assert!(serde_json::from_str::<Value>(&raw).is_ok());
+            for (name, value) in NAMES.iter().zip(picked.into_iter().flatten()) {
+                let value = value.map(|value| serde_json::from_str::<Value>(value).unwrap());
+                prop_assert_eq!(parsed.as_ref().and_then(|it| it.get(name)), value.as_ref());
             }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = pick(&bytes, &NAMES);
+            let _ = pick(&[b"{\"a\":".as_slice(), &bytes].concat(), &NAMES);
         }
     }
 }

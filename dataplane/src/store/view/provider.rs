@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{self, Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Uri};
 use turnpike_protocol::vendor::{self, Auth, Preset, Transport, WireProtocol};
 use turnpike_snapshot::provider::{
@@ -309,11 +310,12 @@ impl BaseUrl {
 
     /// Appends a path that begins with `/`.
     pub fn join(&self, path: &str) -> Result<Uri, http::Error> {
-        Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(format!("{}{path}", self.path_prefix))
-            .build()
+        let whole = Bytes::from([&self.path_prefix, path].concat());
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::from_maybe_shared(whole)?);
+        Ok(Uri::from_parts(parts)?)
     }
 }
 

@@ -13,7 +13,7 @@ const WORDS: usize = 8;
 
 /// What comes next in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event {
+pub(super) enum Event {
     /// A `{` or `[` was read.
     Open(Bracket),
     /// A `}` or `]` was read.
@@ -25,13 +25,13 @@ pub(crate) enum Event {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bracket {
+pub(super) enum Bracket {
     Object,
     Array,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     /// The name of a member.
     Key,
     /// A string.
@@ -42,13 +42,13 @@ pub(crate) enum Kind {
 
 /// The byte of the chunk that may not stand there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fault {
-    pub(crate) at: usize,
-    pub(crate) reason: &'static str,
+pub(super) struct Fault {
+    pub(super) at: usize,
+    pub(super) reason: &'static str,
 }
 
 #[derive(Debug)]
-pub(crate) struct Lexer {
+pub(super) struct Lexer {
     state: State,
     nesting: Nesting,
 }
@@ -102,7 +102,7 @@ enum Digits {
 }
 
 impl Lexer {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             state: State::Value,
             nesting: Nesting::default(),
@@ -110,12 +110,12 @@ impl Lexer {
     }
 
     /// How many brackets are open.
-    pub(crate) fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         self.nesting.depth
     }
 
     /// Whether the text is complete.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
     }
 
@@ -124,7 +124,7 @@ impl Lexer {
     ///
     /// After `Open`, `Close` and `Begin` the byte before `at` is the one meant; after `End` the
     /// token ends before `at`.
-    pub(crate) fn next(
+    pub(super) fn next(
         &mut self,
         chunk: &[u8],
         at: &mut usize,
