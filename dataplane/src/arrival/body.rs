@@ -73,10 +73,11 @@ impl<B> Paced<B> {
     }
 
     /// Notes that the sender is waited for no longer, or that a wait is judged.
-    fn waited_until<E>(&mut self, now: Instant) -> Result<(), BodyFault<E>> {
-        let since = self.waits_since.take();
-        let time = since.map(|since| now.duration_since(since));
-        if self.meter.is_too_slow_after(time.unwrap_or_default()) {
+    fn waited<E>(&mut self) -> Result<(), BodyFault<E>> {
+        let Some(since) = self.waits_since.take() else {
+            return Ok(());
+        };
+        if self.meter.is_too_slow_after(since.elapsed()) {
             self.pace.0.store(true, Ordering::Relaxed);
             return Err(BodyFault::TooSlow);
         }
@@ -109,11 +110,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
                     return Poll::Ready(frame.map(|frame| frame.map_err(BodyFault::Broken)));
                 };
                 this.meter.got(frame.data_ref().map_or(0, Bytes::len));
-                this.waited_until(Instant::now())?;
+                this.waited()?;
                 return Poll::Ready(Some(Ok(frame)));
             }
             ready!(this.poll_alarm(cx));
-            this.waited_until(Instant::now())?;
+            this.waited()?;
         }
     }
 

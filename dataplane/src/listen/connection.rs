@@ -39,9 +39,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(100);
 /// close: clients send the next request at once or much later, and one that is on the way when the
 /// connection is closed is lost.
 const LINGER: Duration = Duration::from_secs(1);
-/// Somewhat more than `request::head` takes, which tells who is over it what is too much.
-const MAX_HEADERS: usize = 192;
-/// Bytes of a request's head, in both versions; the same holds.
+/// Bytes of a request's head, in both versions: somewhat more than `request::head` takes, which tells
+/// who is over it what is too much. Of headers hyper takes 100, with room on the stack.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// How long a caller that has ended its side may wait for an answer until it is asked whether it is
 /// still there: most answers of our own take less.
@@ -211,7 +210,6 @@ fn server(streams: u32, client_write: Option<Duration>) -> Builder<Streams> {
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .half_close(true)
-        .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES);
     builder
         .http2()

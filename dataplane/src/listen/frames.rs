@@ -73,6 +73,11 @@ impl FrameWatch {
         }
     }
 
+    /// Whether another protocol is spoken, of which nothing needs to be watched.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Other)
+    }
+
     /// Reads bytes as they come; false: it is a flood.
     pub(super) fn is_fair(&mut self, mut bytes: &[u8], now: Instant) -> bool {
         while !bytes.is_empty() {

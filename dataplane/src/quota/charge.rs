@@ -2,11 +2,12 @@
 //! answered. Plain data only; `judge` decides, `window` calculates.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use uuid::Uuid;
 
 /// What a limit counts.
@@ -64,7 +65,7 @@ struct Hashed {
 }
 
 /// Of this process, so that nobody who names quotas and consumers knows which names collide.
-static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
 impl CounterKey {
     /// Takes a name.

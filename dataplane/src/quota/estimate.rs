@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use parking_lot::RwLock;
 
 /// Models remembered; beyond it the one not learned from for longest is forgotten.
@@ -78,7 +79,7 @@ pub struct Estimator {
 
 #[derive(Default)]
 struct Models {
-    learned: HashMap<Box<str>, Learned>,
+    learned: HashMap<Box<str>, Learned, RandomState>,
     lessons: u64,
 }
 

@@ -7,9 +7,10 @@ mod counters;
 mod prehashed;
 mod reservations;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
@@ -47,7 +48,7 @@ impl MemoryStore {
     pub fn new(clock: Clock) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             clock,
         }
     }

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use super::error::{RequestError, Result};
 
 /// More than any SDK or proxy chain sends.
-pub(super) const MAX_HEADERS: usize = 128;
+pub(super) const MAX_HEADERS: usize = 96;
 /// Of names and values together.
 pub(super) const MAX_HEADER_BYTES: usize = 48 * 1024;
 

@@ -109,7 +109,7 @@ async fn live(
     let method = socket::handshake::method(parts);
     let operation = operation::recognise(method, parts.uri.path())?;
     account.asks(&operation);
-    let now = jiff::Timestamp::now().as_second();
+    let now = account.arrived();
     let caller = authenticate(&gateway.store, &routes, &parts.headers, asker, now).await?;
     note_caller(account, &caller);
     if let Some(reply) = answer_here(&operation, &routes, &caller, parts)? {

@@ -128,6 +128,12 @@ impl Account {
         &self.id
     }
 
+    /// When the request came, in seconds since 1970.
+    pub fn arrived(&self) -> i64 {
+        let came = self.record.as_ref().map(|record| record.time);
+        came.unwrap_or_default().as_second()
+    }
+
     /// Notes that the request's body was read to its end, and its length.
     pub fn read(&mut self, bytes: u64) {
         self.has_read = true;
@@ -323,7 +329,7 @@ impl Account {
         }
     }
 
-    fn count(&self, status: u16, tokens: Option<Tokens>, end: End) {
+    fn count(&self, status: u16, tokens: Option<Tokens>, end: End, elapsed: Duration) {
         let metrics = &self.gateway.metrics;
         let reached = match (end, self.failed) {
             (End::ClientGone, _) => CLIENT_CLOSED_REQUEST,
@@ -331,7 +337,7 @@ impl Account {
             (_, Some(failed)) => failed.as_u16(),
             (_, None) => status,
         };
-        metrics.finished(self.operation, reached, self.arrived.elapsed());
+        metrics.finished(self.operation, reached, elapsed);
         if let (Some(tokens), None) = (tokens, self.session) {
             self.count_tokens(tokens);
         }
@@ -362,10 +368,11 @@ impl Drop for Account {
         if end == End::Complete && self.session.is_none() {
             self.learn(&record);
         }
-        self.count(record.status, tokens, end);
+        let elapsed = self.arrived.elapsed();
+        self.count(record.status, tokens, end, elapsed);
         record.tokens = tokens;
         record.end = end;
-        record.duration_ms = millis(self.arrived.elapsed());
+        record.duration_ms = millis(elapsed);
         self.gateway.access_log.record(record);
     }
 }
