@@ -21,11 +21,14 @@ mod chunks;
 mod connect;
 mod dial;
 mod dns;
+mod http1;
+mod http2;
 mod kept;
 mod lanes;
 mod patient;
 mod peer;
 mod proxy;
+mod turn;
 
 pub use addresses::Addresses;
 pub use body::{AnswerBody, AnswerError, Arrived, BodyStopped, PiecesBody};

@@ -191,14 +191,16 @@ async fn once(
         return Err(refusal(response, upstream, &mut clocks, account).await);
     }
     refuse_encoded(response.headers())?;
+    let mut body = response.into_body();
     let (reply, dropped) = match planned {
         Planned::Already(reply, dropped) => (reply, dropped),
         Planned::OncePassed(upload) => {
-            let reply = plan_passed(order, upload, &target, &mut clocks, account).await?;
+            let sent = body.meanwhile(upload.sent());
+            let reply = plan_passed(order, upload, sent, &target, &mut clocks, account).await?;
             (reply, Vec::new())
         }
     };
-    let answer = receive(response.into_body(), &reply, clocks, account).await;
+    let answer = receive(body, &reply, clocks, account).await;
     let answer = answer.inspect_err(|error| {
         if error.is_refusal() {
             account.spent(Spent::Refused);
@@ -245,12 +247,13 @@ fn content<'a>(order: &'a Order<'_>, target: &Target<'_>) -> Result<(Content<'a>
 async fn plan_passed(
     order: &Order<'_>,
     upload: &Upload,
+    sent: impl Future<Output = ()>,
     target: &Target<'_>,
     clocks: &mut Clocks,
     account: &mut Account,
 ) -> Result<ReplyPlan> {
     let is_early = !upload.is_sent();
-    clocks.within(upload.sent()).await?;
+    clocks.within(sent).await?;
     if let Some(fault) = upload.take_fault() {
         account.spent(Spent::Refused);
         return Err(fault);

@@ -58,7 +58,7 @@ mod tests {
         let error = check(&headers(MAX_HEADERS + 1, 1)).unwrap_err();
         assert_eq!(error.status(), 431);
         assert!(
-            error.message().contains("128 headers"),
+            error.message().contains("96 headers"),
             "{}",
             error.message()
         );

@@ -1,6 +1,7 @@
 //! The two bodies of an exchange with a provider: what is sent, and what comes back.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::echo::EchoBody;
 use super::endpoint::Load;
+use super::http1::Driven;
 use super::lanes::Seat;
 
 /// A body in pieces, never copied together: those at hand, or pulled as they are sent.
@@ -121,12 +123,35 @@ pub enum AnswerBody {
 /// What a server answers, with its place on a connection.
 pub struct Arrived {
     body: Incoming,
-    _seat: Seat,
+    /// What it comes on, where that is driven by who reads; gone once it was read.
+    driven: Option<Driven>,
+    seat: Seat,
 }
 
 impl Arrived {
-    pub(super) fn new(body: Incoming, seat: Seat) -> Self {
-        Self { body, _seat: seat }
+    pub(super) fn new(body: Incoming, driven: Option<Driven>, seat: Seat) -> Self {
+        let mut arrived = Self { body, driven, seat };
+        if arrived.body.is_end_stream() {
+            arrived.is_read();
+        }
+        arrived
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let frame = ready!(match &mut self.driven {
+            Some(driven) => driven.poll_frame(cx, &mut self.body),
+            None => Pin::new(&mut self.body).poll_frame(cx),
+        });
+        if frame.is_none() {
+            self.is_read();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_read(&mut self) {
+        if let Some(driven) = self.driven.take() {
+            self.seat.keep(driven);
+        }
     }
 }
 
@@ -136,14 +161,28 @@ impl Arrived {
 pub struct AnswerError;
 
 impl AnswerBody {
+    /// Waits for something else, while what is still to be sent of the request is sent.
+    pub async fn meanwhile<F: Future>(&mut self, other: F) -> F::Output {
+        let mut other = pin!(other);
+        poll_fn(|cx| {
+            if let AnswerBody::Http(arrived) | AnswerBody::Endpoint(arrived, _) = &mut *self
+                && let Some(driven) = &mut arrived.driven
+            {
+                driven.poll_on(cx);
+            }
+            other.as_mut().poll(cx)
+        })
+        .await
+    }
+
     /// Waits for the next bytes; `None`: the provider has ended its answer. Trailers are skipped.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, AnswerError>>> {
         let body = match self {
-            AnswerBody::Http(arrived) | AnswerBody::Endpoint(arrived, _) => &mut arrived.body,
+            AnswerBody::Http(arrived) | AnswerBody::Endpoint(arrived, _) => arrived,
             AnswerBody::Echo(body) => return body.poll_chunk(cx),
         };
         loop {
-            let frame = std::task::ready!(Pin::new(&mut *body).poll_frame(cx));
+            let frame = ready!(body.poll_frame(cx));
             return Poll::Ready(match frame {
                 None => None,
                 Some(Err(_)) => Some(Err(AnswerError)),

@@ -4,31 +4,18 @@
 use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use http::Uri;
 use http::uri::Scheme;
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tower_service::Service;
 
 use super::dial::{self, DialError, Dialer};
-use super::kept::{Kept, Stream};
-use super::peer::{Peer, Spoken};
+use super::kept::Stream;
+use super::peer::Spoken;
 use super::proxy::{Proxy, ProxyError};
-
-/// Connects to the hosts of URIs, and has the connections tell of their other end.
-#[derive(Clone)]
-pub(super) struct Connector {
-    connect: Arc<Connect>,
-    peer: Arc<Peer>,
-    versions: Versions,
-}
 
 /// Which versions of HTTP a connection may speak.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,35 +55,6 @@ pub(super) enum ConnectError {
     Tls(io::Error),
 }
 
-impl Connector {
-    pub(super) fn new(connect: Arc<Connect>, peer: Arc<Peer>, versions: Versions) -> Self {
-        Self {
-            connect,
-            peer,
-            versions,
-        }
-    }
-}
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Kept>;
-    type Error = ConnectError;
-    type Future = BoxFuture<'static, Result<TokioIo<Kept>, ConnectError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let (connect, peer, versions) = (self.connect.clone(), self.peer.clone(), self.versions);
-        async move {
-            let stream = connect.connect(&uri, versions).await?;
-            Ok(TokioIo::new(Kept::new(stream, peer)))
-        }
-        .boxed()
-    }
-}
-
 impl Connect {
     pub(super) fn to_providers(
         dialer: Dialer,
@@ -123,7 +81,12 @@ impl Connect {
         }
     }
 
-    async fn connect(&self, uri: &Uri, versions: Versions) -> Result<Stream, ConnectError> {
+    /// Connects to the host of a URI.
+    pub(super) async fn connect(
+        &self,
+        uri: &Uri,
+        versions: Versions,
+    ) -> Result<Stream, ConnectError> {
         let is_https = uri.scheme() == Some(&Scheme::HTTPS);
         let host = uri.host().ok_or(ConnectError::NoHost)?;
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
@@ -187,6 +150,7 @@ fn own_name(host: &str) -> Result<ServerName<'static>, ConnectError> {
 }
 
 pub(super) const NO_HOST: &str = "its URL names no host that can be connected to";
+pub(super) const NO_HTTP: &str = "what answers at its address speaks no HTTP";
 pub(super) const FORBIDDEN: &str =
     "its address is private or reserved; who runs the gateway may open it by --allow-provider-cidr";
 const PROXY_FORBIDDEN: &str = "the egress proxy's address is private or reserved; who runs the gateway may open it by \

@@ -10,9 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use http::Extensions;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -21,7 +18,7 @@ use super::chunks::ChunkMerger;
 use super::patient::Patient;
 use super::peer::{Peer, SettingsReader, Spoken};
 
-/// What is remembered of a connection; travels with its answers and its errors.
+/// What is remembered of a connection.
 #[derive(Clone, Default)]
 pub(super) struct Past(Arc<Facts>);
 
@@ -34,22 +31,14 @@ struct Facts {
 }
 
 impl Past {
-    /// An answer has come on the connection that these are of.
-    pub(super) fn note_answer(extensions: &Extensions) {
-        if let Some(past) = extensions.get::<Self>() {
-            past.0.has_served.store(true, Ordering::Relaxed);
-        }
+    /// An answer has come on the connection.
+    pub(super) fn note_answer(&self) {
+        self.0.has_served.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was a kept connection, closed without a word, that failed.
-    pub(super) fn was_stale(error: &legacy::Error) -> bool {
-        let mut extensions = Extensions::new();
-        if let Some(connection) = error.connect_info() {
-            connection.get_extras(&mut extensions);
-        }
-        extensions.get::<Self>().is_some_and(|past| {
-            past.0.has_served.load(Ordering::Relaxed) && !past.0.is_heard.load(Ordering::Relaxed)
-        })
+    /// Whether it is a kept connection that was closed without a word.
+    pub(super) fn is_stale(&self) -> bool {
+        self.0.has_served.load(Ordering::Relaxed) && !self.0.is_heard.load(Ordering::Relaxed)
     }
 }
 
@@ -86,22 +75,22 @@ impl Kept {
         }
     }
 
+    /// What is remembered of it.
+    pub(super) fn past(&self) -> Past {
+        self.past.clone()
+    }
+
+    /// Whether both ends have agreed on HTTP/2.
+    pub(super) fn is_h2(&self) -> bool {
+        self.stream.stream().is_h2()
+    }
+
     fn hear(&mut self, bytes: &[u8]) {
         self.past.0.is_heard.store(true, Ordering::Relaxed);
         if let Some((reader, peer)) = self.settings.as_deref_mut()
             && let Some(streams) = reader.feed(bytes)
         {
             peer.note(Spoken::Http2(streams));
-        }
-    }
-}
-
-impl Connection for Kept {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(self.past.clone());
-        match self.stream.stream().is_h2() {
-            true => connected.negotiated_h2(),
-            false => connected,
         }
     }
 }

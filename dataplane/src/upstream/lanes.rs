@@ -1,43 +1,31 @@
 //! Connections made one way: for each origin as many as it needs.
 //!
-//! Of HTTP/2, hyper's pool keeps one connection an origin, on which requests above the peer's limit
-//! would wait. So an origin has lanes, each a pool of its own with a count of its streams; a request
-//! takes the first lane with room, or a new one. Whether HTTP/2 is spoken, and with how many streams,
-//! is known once the first connection of a lane stands: those who come meanwhile wait for it.
+//! Of HTTP/1.1 each request has a connection to itself, and leaves it to the next. Of HTTP/2 many share
+//! one, but no more than the peer takes: so an origin has lanes, each with one connection and a count of
+//! its streams; a request takes the first lane with room, or a new one. Whether HTTP/2 is spoken, and
+//! with how many streams, is known once the first connection of a lane stands: those who come meanwhile
+//! wait for it.
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::body::PiecesBody;
-use super::connect::{Connect, Connector, Versions};
+use super::connect::{Connect, ConnectError, Versions};
+use super::http1::{Driven, IDLE_CONNECTION, Idle, SWEEP};
+use super::http2::Shared;
+use super::kept::Kept;
 use super::peer::{Peer, Spoken};
 
-/// How long a connection may idle: under the 60 s after which common load balancers drop it unasked.
-const IDLE_CONNECTION: Duration = Duration::from_secs(50);
-/// Idle connections kept for one address: what a busy one needs again within the idle time.
-const IDLE_PER_ADDRESS: usize = 1024;
-/// A connection whose peer went away without a word is noticed after interval + timeout.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 /// Streams on one connection, even where the peer takes more: what RFC 9113 asks servers to take at
 /// least, and one lost packet holds up no more than these.
-const MAX_STREAMS: usize = 100;
-/// Bytes that a provider may send ahead of a slow caller on one stream, and on all of a connection:
-/// however many callers are slow, the others' streams go on.
-const WINDOW: u32 = 128 << 10;
-const CONNECTION_WINDOW: u32 = WINDOW * MAX_STREAMS as u32;
-/// Bytes of HTTP/1.1 that are held of a request whose provider is slow; hyper's own 400 KiB are more
-/// than a stream may hold.
-const BUFFER: usize = 128 << 10;
+pub(super) const MAX_STREAMS: usize = 100;
 /// Lanes of an origin; more requests than they take share them.
 const MAX_LANES: usize = 1024;
 /// How long a lane that refused a stream is passed over.
@@ -68,9 +56,13 @@ pub(super) struct Origin {
     more: Mutex<Vec<Arc<Lane>>>,
 }
 
-/// A pool, of at most one connection where HTTP/2 is spoken.
+/// Connections of HTTP/1.1, or one of HTTP/2.
 struct Lane {
-    client: Pooled,
+    connect: Arc<Connect>,
+    versions: Versions,
+    idle: Arc<Idle>,
+    /// `None`: there is none, or it has ended.
+    shared: Mutex<Option<Shared>>,
     peer: Arc<Peer>,
     /// Somebody is on the way to find out what is spoken there.
     is_scouted: AtomicBool,
@@ -85,7 +77,28 @@ struct Used {
     rests_until: Instant,
 }
 
-pub(super) type Pooled = Client<Connector, PiecesBody>;
+/// No connection could be made.
+pub(super) enum Fault {
+    Connect(ConnectError),
+    /// What came after the handshake was none.
+    NoHttp,
+}
+
+impl From<ConnectError> for Fault {
+    fn from(fault: ConnectError) -> Self {
+        Self::Connect(fault)
+    }
+}
+
+/// A connection, ready for a request.
+pub(super) enum Link {
+    /// To itself.
+    Http1(Driven),
+    /// With others.
+    Http2(Shared),
+    /// To itself, to become something else.
+    Upgrading(Box<Kept>),
+}
 
 /// A request's place on a lane, until dropped.
 pub(super) struct Seat {
@@ -210,16 +223,12 @@ impl Lane {
         if let Some(spoken) = spoken {
             peer.note(spoken);
         }
-        let idle = match versions {
-            Versions::Any => IDLE_PER_ADDRESS,
-            Versions::Http1 => 0,
-        };
         let now = Instant::now();
         Self {
-            client: pooled(
-                Connector::new(connect.clone(), peer.clone(), versions),
-                idle,
-            ),
+            connect: connect.clone(),
+            versions,
+            idle: Arc::default(),
+            shared: Mutex::new(None),
             peer,
             is_scouted: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
@@ -254,6 +263,23 @@ impl Lane {
         self.in_flight() < bounded(streams) && self.used.lock().rests_until <= now
     }
 
+    /// Gives the connection of HTTP/2 that stands. Where it has ended, the first who comes makes another,
+    /// and the others wait for it.
+    fn shared(&self) -> Option<Shared> {
+        let mut shared = self.shared.lock();
+        if shared.take_if(|shared| shared.is_closed()).is_some() {
+            self.reopen();
+        }
+        shared.clone()
+    }
+
+    /// Nothing is known any more.
+    fn reopen(&self) {
+        self.is_scouted.store(false, Ordering::Relaxed);
+        self.is_open.store(false, Ordering::Relaxed);
+        self.peer.forget();
+    }
+
     fn is_unused(&self, now: Instant) -> bool {
         self.in_flight() == 0 && self.used.lock().last + IDLE_CONNECTION < now
     }
@@ -279,14 +305,52 @@ impl Seat {
         }
     }
 
-    /// Where the request is sent from.
-    pub(super) fn client(&self) -> &Pooled {
-        &self.lane.client
+    /// Takes a connection that stands.
+    pub(super) fn standing(&self) -> Option<Link> {
+        match self.lane.peer.spoken()? {
+            Spoken::Http1 => self.lane.idle.take().map(Link::Http1),
+            Spoken::Http2(_) => self.lane.shared().map(Link::Http2),
+        }
     }
 
-    /// Whether it is known that a stream cannot be refused.
-    pub(super) fn is_http1(&self) -> bool {
-        self.lane.peer.spoken() == Some(Spoken::Http1)
+    /// Whether a new connection may be made: not where another one is at it.
+    pub(super) fn may_connect(&self) -> bool {
+        self.is_scout
+            || self.lane.peer.spoken().is_some()
+            || self.lane.is_open.load(Ordering::Relaxed)
+    }
+
+    /// Makes a new connection.
+    pub(super) async fn connect(&self, uri: &Uri) -> Result<Link, Fault> {
+        let lane = &self.lane;
+        let stream = lane.connect.connect(uri, lane.versions).await?;
+        let kept = Kept::new(stream, lane.peer.clone());
+        if lane.versions == Versions::Http1 {
+            return Ok(Link::Upgrading(Box::new(kept)));
+        }
+        if !kept.is_h2() {
+            let driven = Driven::begin(kept).await;
+            return Ok(Link::Http1(driven.map_err(|_| Fault::NoHttp)?));
+        }
+        let (shared, running) = Shared::begin(kept).await.map_err(|_| Fault::NoHttp)?;
+        // Before its peer can have told anything.
+        *lane.shared.lock() = Some(shared.clone());
+        let lane = Arc::downgrade(lane);
+        tokio::spawn(async move {
+            let mut running = pin!(running);
+            tokio::select! {
+                biased;
+                () = running.as_mut() => return,
+                () = until_unused(lane) => {}
+            }
+            running.await
+        });
+        Ok(Link::Http2(shared))
+    }
+
+    /// Keeps a connection whose answer was read to its end.
+    pub(super) fn keep(&self, driven: Driven) {
+        self.lane.idle.put(driven);
     }
 
     /// Notes that the peer took no more streams.
@@ -306,25 +370,26 @@ impl Drop for Seat {
     }
 }
 
+/// Waits until a lane is gone, or lets go of a connection that idled for too long.
+async fn until_unused(lane: Weak<Lane>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(lane) = lane.upgrade() else { return };
+        let mut shared = lane.shared.lock();
+        // Whoever has a seat by now finds the connection, or none.
+        if lane.is_unused(Instant::now()) {
+            *shared = None;
+            lane.reopen();
+            return;
+        }
+    }
+}
+
 /// So many streams are put on a connection whose peer takes so many.
 fn bounded(streams: u32) -> usize {
     let streams = usize::try_from(streams).unwrap_or(MAX_STREAMS);
     // One that takes none at the moment is waited for.
     streams.clamp(1, MAX_STREAMS)
-}
-
-fn pooled(connector: Connector, idle: usize) -> Pooled {
-    Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_CONNECTION)
-        .pool_max_idle_per_host(idle)
-        .http1_max_buf_size(BUFFER)
-        .http2_keep_alive_interval(KEEP_ALIVE.0)
-        .http2_keep_alive_timeout(KEEP_ALIVE.1)
-        .http2_initial_stream_window_size(WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
-        .build(connector)
 }
 
 #[cfg(test)]

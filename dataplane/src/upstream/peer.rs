@@ -34,6 +34,11 @@ impl Peer {
         }
     }
 
+    /// The connection that told it has ended, and the next may tell another thing.
+    pub(super) fn forget(&self) {
+        *self.spoken.lock() = None;
+    }
+
     /// `None`: nothing is known yet.
     pub(super) fn spoken(&self) -> Option<Spoken> {
         *self.spoken.lock()

@@ -7,30 +7,33 @@
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::header::UPGRADE;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use hyper_util::client::legacy::{self, ResponseFuture};
+use http::{Request, Response, Uri};
 use rustls::{ClientConfig, RootCertStore};
 use tracing::warn;
 
 use super::addresses::Addresses;
 use super::body::{Arrived, PiecesBody};
-use super::connect::{self, Connect, ConnectError, FORBIDDEN, NO_HOST};
+use super::connect::{self as dialed, Connect, FORBIDDEN, NO_HOST, NO_HTTP};
 use super::dial::Dialer;
 use super::dns::Names;
 use super::endpoint::Endpoint;
+use super::http1::{self, Answering, Driven};
 use super::kept::Past;
-use super::lanes::{Lanes, Origin, Seat};
+use super::lanes::{Fault, Lanes, Link, Origin, Seat};
 use super::way::{Tls, Way};
 
 /// How often a request is sent again that the provider has not looked at.
 const RESENDS: usize = 2;
+/// Kept connections found to have ended, one after the other, until that is told.
+const MAX_ENDED: usize = 8;
 
 /// Sends requests to providers. Cheap to clone; clones share.
 #[derive(Clone)]
@@ -153,17 +156,38 @@ pub struct Sending {
     origin: Option<Arc<Origin>>,
     /// What is still to be sent; kept for another time while it may be refused.
     request: Option<Request<PiecesBody>>,
-    sent: Option<Sent>,
+    stage: Stage,
     has_roots: bool,
 }
 
-/// A request that has its place.
-struct Sent {
-    answer: ResponseFuture,
-    /// An answer that came before anybody knew of the connection.
-    early: Option<Result<Response<Incoming>, legacy::Error>>,
-    connection: CaptureConnection,
+enum Stage {
+    /// Nothing is sent, and there is no connection for it.
+    Waits,
+    /// There is a connection.
+    Connected(Place),
+    /// It is on its way, on a connection that runs by itself or is driven here.
+    Sent {
+        answering: Answering,
+        driven: Option<Driven>,
+        past: Past,
+        seat: Seat,
+        /// The connection stood before.
+        is_kept: bool,
+    },
+}
+
+/// What is there at once.
+enum Found {
+    Place(Place),
+    /// No connection, but maybe a place for one.
+    Seat(Option<Seat>),
+}
+
+/// A connection to send on.
+struct Place {
+    link: Link,
     seat: Seat,
+    is_kept: bool,
 }
 
 impl Sending {
@@ -171,101 +195,197 @@ impl Sending {
         Self {
             origin,
             request: Some(request),
-            sent: None,
+            stage: Stage::Waits,
             has_roots,
         }
     }
 
     /// Waits for a connection, new or idle; `bound` of `None`: as long as it takes. Cancel-safe.
     pub async fn connected(&mut self, bound: Option<Duration>) -> Result<(), SendError> {
-        let late = pin!(sleep_for(bound));
-        tokio::select! {
-            biased;
-            connected = self.connect() => connected,
-            after = late => Err(SendError::ConnectTimeout(after)),
-        }
+        self.stage = Stage::Connected(match (self.find()?, bound) {
+            (Found::Place(place), _) => place,
+            (Found::Seat(seat), None) => self.connect(seat).await?,
+            (Found::Seat(seat), Some(bound)) => {
+                let connecting = tokio::time::timeout(bound, self.connect(seat)).await;
+                connecting.map_err(|_| SendError::ConnectTimeout(bound))??
+            }
+        });
+        Ok(())
     }
 
     /// Waits for the head of the answer. Cancel-safe.
     pub async fn answer(&mut self) -> Result<Response<Arrived>, SendError> {
-        let mut resends = 0;
+        let (mut resends, mut ended) = (0, 0);
         loop {
-            match self.hear().await {
+            if let Stage::Waits = self.stage {
+                self.stage = Stage::Connected(match self.find()? {
+                    Found::Place(place) => place,
+                    Found::Seat(seat) => self.connect(seat).await?,
+                });
+            }
+            self.send().await?;
+            match poll_fn(|cx| self.poll_answer(cx)).await {
                 Err(SendError::Refused) if self.request.is_some() && resends < RESENDS => {
                     resends += 1;
                 }
+                // The connection had ended before anything was sent.
+                Err(SendError::Stale) if self.request.is_some() && ended < MAX_ENDED => ended += 1,
                 answer => return answer,
             }
         }
     }
 
-    async fn connect(&mut self) -> Result<(), SendError> {
-        let has_roots = self.has_roots;
-        let sent = self.sent().await?;
-        if sent.early.is_some() {
-            return Ok(());
-        }
-        let connected = pin!(sent.connection.wait_for_connection_metadata());
-        tokio::select! {
-            biased;
-            answer = &mut sent.answer => {
-                let fault = answer.as_ref().err().map(|error| explain(error, has_roots));
-                match fault {
-                    // There was a connection, and there may be another.
-                    None | Some(SendError::Refused) => sent.early = Some(answer),
-                    Some(fault) => return Err(fault),
-                }
+    /// Looks for a connection that stands.
+    fn find(&self) -> Result<Found, SendError> {
+        let origin = self.origin.as_ref();
+        let origin = origin.ok_or(SendError::Connect(NO_HOST.into()))?;
+        let Some(seat) = origin.seat().now_or_never() else {
+            return Ok(Found::Seat(None));
+        };
+        Ok(match seat.standing() {
+            Some(link) => Found::Place(Place {
+                link,
+                seat,
+                is_kept: true,
+            }),
+            None => Found::Seat(Some(seat)),
+        })
+    }
+
+    /// Makes a connection. Boxed, as most requests find one that stands.
+    fn connect(&self, seat: Option<Seat>) -> BoxFuture<'static, Result<Place, SendError>> {
+        match (&self.origin, &self.request) {
+            (Some(origin), Some(request)) => {
+                let (origin, uri) = (origin.clone(), request.uri().clone());
+                connect(origin, seat, uri, self.has_roots).boxed()
             }
-            _ = connected => {}
+            _ => std::future::ready(Err(SendError::Connect(NO_HOST.into()))).boxed(),
         }
+    }
+
+    /// Sends what has a connection.
+    async fn send(&mut self) -> Result<(), SendError> {
+        let place = match std::mem::replace(&mut self.stage, Stage::Waits) {
+            Stage::Connected(place) => place,
+            sent => {
+                self.stage = sent;
+                return Ok(());
+            }
+        };
+        let Place {
+            link,
+            seat,
+            is_kept,
+        } = place;
+        let request = self.request.take().ok_or(SendError::Broken)?;
+        let (answering, driven, past) = match link {
+            Link::Http1(mut driven) => {
+                let (answering, past) = (driven.send(request), driven.past.clone());
+                (answering, Some(driven), past)
+            }
+            Link::Http2(mut shared) => {
+                self.request = again(&request);
+                (shared.send(request), None, shared.past)
+            }
+            Link::Upgrading(kept) => {
+                let past = kept.past();
+                // Boxed, as few requests ask for it.
+                let answering = Box::pin(http1::upgrade(*kept, request)).await;
+                (answering.map_err(|_| SendError::Broken)?, None, past)
+            }
+        };
+        self.stage = Stage::Sent {
+            answering,
+            driven,
+            past,
+            seat,
+            is_kept,
+        };
         Ok(())
     }
 
-    async fn hear(&mut self) -> Result<Response<Arrived>, SendError> {
-        let has_roots = self.has_roots;
-        let sent = self.sent().await?;
-        let answer = match sent.early.take() {
-            Some(answer) => answer,
-            None => (&mut sent.answer).await,
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<Arrived>, SendError>> {
+        let Stage::Sent {
+            answering, driven, ..
+        } = &mut self.stage
+        else {
+            return Poll::Ready(Err(SendError::Broken));
         };
-        let Some(Sent { seat, .. }) = self.sent.take() else {
-            return Err(SendError::Broken);
+        let answer = ready!(match driven {
+            Some(driven) => driven.poll_answer(cx, answering),
+            None => answering.as_mut().poll(cx),
+        });
+        let Stage::Sent {
+            driven,
+            past,
+            seat,
+            is_kept,
+            ..
+        } = std::mem::replace(&mut self.stage, Stage::Waits)
+        else {
+            return Poll::Ready(Err(SendError::Broken));
         };
-        match answer {
+        Poll::Ready(match answer {
             Ok(answer) => {
-                Past::note_answer(answer.extensions());
+                past.note_answer();
                 self.request = None;
-                Ok(answer.map(|body| Arrived::new(body, seat)))
+                Ok(answer.map(|body| Arrived::new(body, driven, seat)))
             }
-            Err(error) => {
-                let fault = explain(&error, has_roots);
-                if fault == SendError::Refused {
+            Err(mut error) => {
+                let unsent = error.take_message();
+                let is_refusal = causes(error.error()).any(is_refusal);
+                if is_refusal {
                     seat.refused();
                 }
-                Err(fault)
+                if let Some(request) = unsent.filter(|_| is_kept) {
+                    // It ended while it was kept: the next one.
+                    self.request = Some(request);
+                    return Poll::Ready(Err(SendError::Stale));
+                }
+                if !is_refusal {
+                    self.request = None;
+                }
+                Err(match past.is_stale() {
+                    _ if is_refusal => SendError::Refused,
+                    true => SendError::Stale,
+                    false => SendError::Broken,
+                })
             }
-        }
+        })
     }
+}
 
-    /// Waits for a place, and sends from there.
-    async fn sent(&mut self) -> Result<&mut Sent, SendError> {
-        if self.sent.is_none() {
-            let origin = self.origin.as_ref();
-            let origin = origin.ok_or(SendError::Connect(NO_HOST.into()))?;
-            let seat = origin.seat().await;
-            let mut request = self.request.take().ok_or(SendError::Broken)?;
-            if !seat.is_http1() {
-                self.request = again(&request);
-            }
-            let connection = capture_connection(&mut request);
-            self.sent = Some(Sent {
-                answer: seat.client().request(request),
-                early: None,
-                connection,
+/// Waits for a place, and makes a connection if none stands there.
+async fn connect(
+    origin: Arc<Origin>,
+    mut seat: Option<Seat>,
+    uri: Uri,
+    has_roots: bool,
+) -> Result<Place, SendError> {
+    loop {
+        let seat = match seat.take() {
+            Some(seat) => seat,
+            None => origin.seat().await,
+        };
+        if let Some(link) = seat.standing() {
+            return Ok(Place {
+                link,
                 seat,
+                is_kept: true,
             });
         }
-        self.sent.as_mut().ok_or(SendError::Broken)
+        if !seat.may_connect() {
+            continue;
+        }
+        return match seat.connect(&uri).await {
+            Ok(link) => Ok(Place {
+                link,
+                seat,
+                is_kept: false,
+            }),
+            Err(Fault::Connect(fault)) => Err(SendError::Connect(dialed::words(&fault, has_roots))),
+            Err(Fault::NoHttp) => Err(SendError::Connect(NO_HTTP.into())),
+        };
     }
 }
 
@@ -277,34 +397,6 @@ fn again(request: &Request<PiecesBody>) -> Option<Request<PiecesBody>> {
     *copy.headers_mut() = request.headers().clone();
     *copy.version_mut() = request.version();
     Some(copy)
-}
-
-async fn sleep_for(bound: Option<Duration>) -> Duration {
-    match bound {
-        Some(after) => {
-            tokio::time::sleep(after).await;
-            after
-        }
-        None => std::future::pending().await,
-    }
-}
-
-fn explain(error: &legacy::Error, has_roots: bool) -> SendError {
-    if causes(error).any(is_refusal) {
-        return SendError::Refused;
-    }
-    if !error.is_connect() {
-        return match Past::was_stale(error) {
-            true => SendError::Stale,
-            false => SendError::Broken,
-        };
-    }
-    let fault = causes(error).find_map(|cause| cause.downcast_ref::<ConnectError>());
-    SendError::Connect(match fault {
-        Some(fault) => connect::words(fault, has_roots),
-        // Of HTTP/2: what came after the handshake was none.
-        None => "what answers at its address speaks no HTTP".into(),
-    })
 }
 
 /// Whether the provider says that it has not looked at the request.

@@ -1,0 +1,1 @@
+//! Connections that are used one after the other.
