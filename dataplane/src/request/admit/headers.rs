@@ -27,7 +27,7 @@ const TOKENS: Names = Names {
 };
 
 /// Room for these and what else stands in the head of an answer.
-const ROOM: usize = 16;
+const ROOM: usize = 12;
 /// The digits of three numbers of each unit, and an `s`.
 const DIGITS: usize = 2 * (3 * 20 + 1);
 
