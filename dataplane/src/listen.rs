@@ -168,8 +168,12 @@ struct Host {
 }
 
 impl Host {
-    /// Serves a connection to its end.
-    async fn receive(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, stages: Stages) {
+    /// Serves a connection to its end, and keeps its room until then.
+    async fn receive(
+        self: Arc<Self>,
+        (stream, peer, _room): (TcpStream, SocketAddr, OwnedSemaphorePermit),
+        stages: Stages,
+    ) {
         let metrics = &self.gateway.metrics;
         // Boxed, so that a connection takes no room for how it was begun.
         let let_in = Box::pin(self.door.let_in(stream, peer));
@@ -240,11 +244,9 @@ impl Host {
 
 impl Open {
     fn spawn(&self, stream: TcpStream, peer: SocketAddr, room: OwnedSemaphorePermit) {
-        let receiving = self.host.clone().receive(stream, peer, self.stages.clone());
-        self.connections.spawn(async move {
-            let _room = room;
-            receiving.await;
-        });
+        let guest = (stream, peer, room);
+        let receiving = self.host.clone().receive(guest, self.stages.clone());
+        self.connections.spawn(receiving);
     }
 
     async fn drain(self, limit: Duration) {
@@ -268,9 +270,7 @@ impl Open {
 mod tests {
     use super::*;
 
-    fn size_of_future<F: Future>(
-        _: impl Fn(Arc<Host>, TcpStream, SocketAddr, Stages) -> F,
-    ) -> usize {
+    fn size_of_future<A, F: Future>(_: impl Fn(Arc<Host>, A, Stages) -> F) -> usize {
         size_of::<F>()
     }
 

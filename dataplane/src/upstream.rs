@@ -23,6 +23,7 @@ mod dial;
 mod dns;
 mod http1;
 mod http2;
+mod idle;
 mod kept;
 mod lanes;
 mod patient;

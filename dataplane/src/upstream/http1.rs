@@ -2,9 +2,7 @@
 //! to be woken, and what is dropped is closed.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -15,8 +13,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::body::PiecesBody;
 use super::kept::{Kept, Past};
@@ -25,12 +21,6 @@ use super::turn::Turns;
 /// Bytes that are held of a request whose provider is slow; hyper's own 400 KiB are more than a stream
 /// may hold.
 const BUFFER: usize = 128 << 10;
-/// How long a connection may idle: under the 60 s after which common load balancers drop it unasked.
-pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(50);
-/// Idle connections kept of one origin: what a busy one needs again within the idle time.
-const MAX_IDLE: usize = 1024;
-/// How often idle connections are looked through for those that have ended.
-pub(super) const SWEEP: Duration = Duration::from_secs(5);
 
 /// A request's way to its answer.
 pub(super) type Answering = Pin<
@@ -103,9 +93,15 @@ impl Driven {
         });
     }
 
+    /// Tells it from others.
+    #[cfg(test)]
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(&*self.connection).addr()
+    }
+
     /// Whether it could serve another request: its answer was read, its request sent, and the other side
     /// has neither closed nor said anything.
-    fn is_free(&mut self) -> bool {
+    pub(super) fn is_free(&mut self) -> bool {
         // Whoever takes it next polls it anew.
         let mut cx = Context::from_waker(Waker::noop());
         drive(&mut self.connection, &mut self.is_over, &mut cx);
@@ -170,69 +166,3 @@ fn host(uri: &Uri) -> Option<HeaderValue> {
     };
     HeaderValue::from_str(host).ok()
 }
-
-/// Connections that wait for another request, the last used on top.
-#[derive(Default)]
-pub(super) struct Idle(Mutex<Shelf>);
-
-#[derive(Default)]
-struct Shelf {
-    connections: Vec<(Driven, Instant)>,
-    is_swept: bool,
-}
-
-impl Idle {
-    /// Takes one that still stands.
-    pub(super) fn take(&self) -> Option<Driven> {
-        loop {
-            let (mut driven, since) = self.0.lock().connections.pop()?;
-            if since.elapsed() < IDLE_CONNECTION && driven.is_free() {
-                return Some(driven);
-            }
-        }
-    }
-
-    /// Keeps one whose answer was read to its end, if it can serve again.
-    pub(super) fn put(self: &Arc<Self>, mut driven: Driven) {
-        if !driven.is_free() {
-            return;
-        }
-        let mut shelf = self.0.lock();
-        if shelf.connections.len() >= MAX_IDLE {
-            return;
-        }
-        shelf.connections.push((driven, Instant::now()));
-        if !shelf.is_swept {
-            shelf.is_swept = true;
-            self.sweep_on();
-        }
-    }
-
-    /// Closes those that have idled for too long or have ended, as long as there are any.
-    fn sweep_on(self: &Arc<Self>) {
-        let idle = Arc::downgrade(self);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(SWEEP).await;
-                match idle.upgrade() {
-                    Some(idle) if idle.sweep(Instant::now()) => {}
-                    _ => return,
-                }
-            }
-        });
-    }
-
-    /// Says whether any are left.
-    fn sweep(&self, now: Instant) -> bool {
-        let mut shelf = self.0.lock();
-        // Those that nobody needs lie at the bottom.
-        shelf
-            .connections
-            .retain_mut(|(driven, since)| now < *since + IDLE_CONNECTION && driven.is_free());
-        shelf.is_swept = !shelf.connections.is_empty();
-        shelf.is_swept
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -18,8 +18,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::connect::{Connect, ConnectError, Versions};
-use super::http1::{Driven, IDLE_CONNECTION, Idle, SWEEP};
+use super::http1::Driven;
 use super::http2::Shared;
+use super::idle::{IDLE_CONNECTION, Idle, SWEEP};
 use super::kept::Kept;
 use super::peer::{Peer, Spoken};
 

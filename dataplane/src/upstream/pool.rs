@@ -445,3 +445,6 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
         inner.or_else(|| error.source())
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,0 @@
-//! Connections that are used one after the other.
