@@ -94,7 +94,24 @@ pub fn encode_error(client: ClientProtocol, error: &ErrorBody) -> Bytes {
     Bytes::from(out)
 }
 
-pub(crate) fn write_error(out: &mut Vec<u8>, client: ClientProtocol, error: &ErrorBody) {
+/// Writes the event that ends a stream of which nothing came, in the client's protocol.
+pub fn error_event(client: ClientProtocol, error: &ErrorBody) -> Bytes {
+    let mut out = Vec::with_capacity(320);
+    write_error_event(&mut out, client, error);
+    Bytes::from(out)
+}
+
+pub(crate) fn write_error_event(out: &mut Vec<u8>, client: ClientProtocol, error: &ErrorBody) {
+    match client {
+        ClientProtocol::OpenAI => {
+            out.extend_from_slice(b"data: ");
+            write_error(out, client, error);
+            out.extend_from_slice(b"\n\n");
+        }
+    }
+}
+
+fn write_error(out: &mut Vec<u8>, client: ClientProtocol, error: &ErrorBody) {
     match client {
         ClientProtocol::OpenAI => json::write(out, &OpenAIError::from(error)),
     }

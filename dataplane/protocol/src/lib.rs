@@ -27,7 +27,9 @@ pub mod vendor;
 pub mod websocket;
 
 pub use echo::{EchoEnd, EchoReply, EchoStep, echo};
-pub use error::{ErrorBody, ErrorKind, FaultClass, ProviderError, classify, encode_error};
+pub use error::{
+    ErrorBody, ErrorKind, FaultClass, ProviderError, classify, encode_error, error_event,
+};
 pub use exchange::{Decoded, Edits, Outgoing, ReplyPlan, ReplyStream, Target, edits, encode, plan};
 pub use fault::{BadReply, StreamFault, Unsupported};
 pub use head::{Head, HeadError, Member, Scanner, scan};

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::anthropic;
-use crate::error::{ErrorBody, write_error};
+use crate::error::{ErrorBody, write_error_event};
 use crate::exchange::ReplyPlan;
 use crate::fault::StreamFault;
 use crate::openai::emit::ChunkEmitter;
@@ -147,13 +147,7 @@ impl ReplyStream {
         if self.is_mid_event() {
             out.extend_from_slice(b"\n\n");
         }
-        match self.client {
-            ClientProtocol::OpenAI => {
-                out.extend_from_slice(b"data: ");
-                write_error(&mut out, self.client, error);
-                out.extend_from_slice(b"\n\n");
-            }
-        }
+        write_error_event(&mut out, self.client, error);
         Bytes::from(out)
     }
 
