@@ -252,6 +252,7 @@ pub(crate) fn route(namespace: &str, name: &str) -> Builder<AIRoute> {
             authorization: None,
             max_body_bytes: None,
             head_bytes: None,
+            heartbeat: None,
             rules: Vec::new(),
             state: RouteState::Active,
             state_message: None,
@@ -331,6 +332,11 @@ impl Builder<AIRoute> {
     pub(crate) fn grant(mut self, label: Option<(&str, &str)>) -> Self {
         let namespaces = granted(label);
         self.0.spec.grants.push(TemplateGrant { namespaces });
+        self
+    }
+
+    pub(crate) fn heartbeat(mut self, every: &str) -> Self {
+        self.0.spec.heartbeat = Some(every.parse().unwrap());
         self
     }
 

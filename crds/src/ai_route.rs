@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::DEFAULT_CLASS;
-use crate::common::Hostname;
+use crate::common::{Duration, Hostname};
 use crate::namespaces::GrantedNamespaces;
 use crate::retries::{Failover, Retry};
 use crate::status::{HostnameStatus, Status, conditions_of_object, named};
@@ -62,7 +62,7 @@ pub struct AIRouteSpec {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub hostnames: Vec<String>,
     /// A template whose rules follow this route's own, and whose authentication,
-    /// authorization, maxBodyBytes and headBytes hold where this route has none.
+    /// authorization, maxBodyBytes, headBytes and heartbeat hold where this route has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules_from: Option<TemplateRef>,
     /// How the route's hosts are served over TLS; default: by a certificate of the platform's
@@ -88,6 +88,12 @@ pub struct AIRouteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_073_741_824))]
     pub head_bytes: Option<i64>,
+    /// How long a stream may be silent until its caller is sent a comment, so that nobody on the way
+    /// takes it for dead; sent before the first content, it fixes the status 200. `0s`: for ever.
+    /// Default: the template's, else `15s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) == duration('0s') || (duration(self) >= duration('1s') && duration(self) <= duration('1h'))").message("heartbeat must be from 1s to 1h, or 0s, which turns it off"))]
+    pub heartbeat: Option<Duration>,
     /// Where requests go; the first rule that matches decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 256))]

@@ -44,7 +44,8 @@ pub struct Record {
     pub method: Method,
     /// Without its query.
     pub path: Option<PathAndQuery>,
-    /// As the client saw it; 499: it was gone before there was one.
+    /// As the client saw it; 499: it was gone before there was one. Of a stream that had to be begun
+    /// before there was anything of it: what it would have been.
     pub status: u16,
     pub operation: Option<&'static str>,
     pub namespace: Option<Arc<str>>,
@@ -67,7 +68,7 @@ pub struct Record {
     pub retry: Option<&'static str>,
     /// Of the request's body; of a session, of all that came.
     pub bytes_in: u64,
-    /// Of the response's body, as handed to the connection.
+    /// Of the response's body, as handed to the connection, without comments of the gateway's own.
     pub bytes_out: u64,
     pub end: End,
     /// The code that the client was told.

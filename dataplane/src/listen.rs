@@ -37,6 +37,7 @@ use self::door::Guest;
 use self::socket::Socket;
 use crate::arrival::{Arrival, RequestBody, Tls, Uptake};
 use crate::gateway::Gateway;
+use crate::request::answering::Answering;
 use crate::request::life;
 use crate::request::relay::ResponseBody;
 use crate::request::socket::Sockets;
@@ -202,13 +203,10 @@ impl Host {
         let opening = sockets.clone();
         let answer = |request: Request<Incoming>, tls| {
             let (host, whole, sockets) = (self.clone(), whole.clone(), opening.clone());
-            // A future of its own: it would be moved several times before it begins, and is gone once
-            // the answer is on its way.
-            let answering = async move {
+            Answering::new(async move {
                 let uptake = patience::of_stream().unwrap_or(whole);
                 host.answer(request, address, tls, uptake, &sockets).await
-            };
-            Box::pin(answering)
+            })
         };
         let Some(handshakes) = &self.door.handshakes else {
             let answer = |request| answer(request, None);

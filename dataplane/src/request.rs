@@ -13,10 +13,14 @@
 //!   9 settle   quota, figures, log line: once, however it ends
 //! ```
 //!
+//! All of it is one future, and whoever asks waits for it as `answering`; what it tells them before it is
+//! done goes by `wait`.
+//!
 //! Every step fails with an [`error::RequestError`], which becomes an HTTP
 //! answer in one place.
 
 pub mod admit;
+pub mod answering;
 pub mod attempt;
 pub mod authenticate;
 pub mod body_rules;
@@ -36,3 +40,4 @@ pub mod settle;
 pub mod socket;
 pub mod transform;
 pub mod upload;
+pub mod wait;

@@ -357,6 +357,7 @@ fn tenant(number: usize, rules: usize) -> Vec<(Name, Snapshot)> {
             rules: (0..rules).map(rule).collect(),
             max_body_bytes: Some(32 << 20),
             head_bytes: None,
+            heartbeat: None,
             template: None,
             suspension: None,
         }],

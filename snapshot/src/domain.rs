@@ -1,6 +1,8 @@
 //! A domain: everything that decides what happens to a request for one host,
 //! by reference to providers, the tenant and the fleet.
 
+use std::time::Duration;
+
 use crate::name::ObjectName;
 use crate::retries::Retries;
 
@@ -10,6 +12,9 @@ pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 << 20;
 /// How much of a request body is held in memory while its model is awaited, where neither a route nor
 /// its template says: 1 MiB; what comes after it waits on disk.
 pub const DEFAULT_HEAD_BYTES: u64 = 1 << 20;
+/// How long a stream may be silent until its caller is sent a comment, where neither a route nor its
+/// template says: 15 s, a quarter of what load balancers and proxies let pass as a rule.
+pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// All routes of one namespace for one host, oldest route first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +47,9 @@ pub struct Route {
     /// Bytes of a request body that are held in memory while its model is awaited. `None`: as the
     /// template says, or the default.
     pub head_bytes: Option<u64>,
+    /// How long a stream may be silent until its caller is sent a comment; zero: for ever. `None`: as
+    /// the template says, or the default.
+    pub heartbeat: Option<Duration>,
     /// Where what is missing comes from; without one nothing is.
     pub template: Option<Template>,
     /// What callers are told with the 403 that each of its requests is answered; `None`: it is

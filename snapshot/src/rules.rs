@@ -1,6 +1,8 @@
 //! A route template: what many routes take from one place, so that a change of it
 //! is one change, however many take it.
 
+use std::time::Duration;
+
 use crate::domain::{Authentication, Grant, Rule};
 
 /// What an AIRoute without hosts lends to routes that name it.
@@ -21,4 +23,7 @@ pub struct Rules {
     /// Bytes of a request body that are held while its model is awaited, for routes without their own;
     /// `None`: the default.
     pub head_bytes: Option<u64>,
+    /// How long a stream may be silent until its caller is sent a comment, for routes without their
+    /// own; zero: for ever, `None`: the default.
+    pub heartbeat: Option<Duration>,
 }

@@ -198,6 +198,7 @@ impl<'a> Trial<'a> {
             model: &question.model,
             headers: &question.headers,
             body: received.into(),
+            heartbeat: None,
         };
         let chosen = self.backends(&order);
         limited?;

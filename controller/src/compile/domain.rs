@@ -218,6 +218,7 @@ fn route(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Route {
             None => (!inherits).then_some(MaxBody::DEFAULT),
         },
         head_bytes: spec.head_bytes.map(MaxBody::bytes),
+        heartbeat: spec.heartbeat.map(|it| it.0),
         template,
         suspension: suspension(spec),
     }

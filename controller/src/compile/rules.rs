@@ -50,6 +50,7 @@ pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Rules> {
         rules: rules(index, &name.namespace, spec),
         max_body_bytes: spec.max_body_bytes.map_or(MaxBody::DEFAULT, MaxBody::bytes),
         head_bytes: spec.head_bytes.map(MaxBody::bytes),
+        heartbeat: spec.heartbeat.map(|it| it.0),
     })
 }
 

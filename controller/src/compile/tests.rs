@@ -114,6 +114,7 @@ fn plain_route(name: &str, allow: Vec<Grant>, rules: Vec<Rule>) -> Route {
         rules,
         max_body_bytes: Some(32 << 20),
         head_bytes: None,
+        heartbeat: None,
         template: None,
         suspension: None,
     }
@@ -709,6 +710,7 @@ fn a_tenant_refers_to_its_template_whose_providers_are_its_own() {
             rules: Vec::new(),
             max_body_bytes: None,
             head_bytes: None,
+            heartbeat: None,
             template: Some(Template::Rules(name(PLATFORM, "plan"))),
             suspension: None,
         }
@@ -723,6 +725,23 @@ fn a_tenant_refers_to_its_template_whose_providers_are_its_own() {
     for (namespace, route) in [("t", "main"), (PLATFORM, "plan")] {
         assert!(told(&index, Kind::AIRoute, namespace, route).is_empty());
     }
+}
+
+#[test]
+fn a_heartbeat_is_the_routes_own_or_its_templates() {
+    let mut index = tenant_of_plan();
+    let plan = route(PLATFORM, "plan").rule(&[], "p").heartbeat("20s");
+    index.apply(plan.grant(Some(("plan", "gold"))).event());
+    assert_eq!(first_route(&index, "x.test").heartbeat, None);
+    let Some(Snapshot::Rules(rules)) = snapshot(&index, &Name::Rules(name(PLATFORM, "plan")))
+    else {
+        panic!("the template is a snapshot");
+    };
+    assert_eq!(rules.heartbeat, Some(Duration::from_secs(20)));
+    let own = route("t", "main").host("x.test").heartbeat("0s");
+    index.apply(own.rules_from(PLATFORM, "plan").event());
+    let heartbeat = first_route(&index, "x.test").heartbeat;
+    assert_eq!(heartbeat, Some(Duration::ZERO));
 }
 
 #[test]

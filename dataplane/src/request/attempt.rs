@@ -31,10 +31,11 @@ pub use upgrade::{Opened, SocketOrder, refuse_mute, upgrade};
 
 use super::error::{RETRY, RequestError, Result};
 use super::peek::Received;
-use super::relay::{self, Answer, Clocks, HeldStream};
+use super::relay::{self, Answer, Clocks, Heartbeat, HeldStream};
 use super::settle::{Account, Spent};
 use super::transform;
 use super::upload::Upload;
+use super::wait;
 use crate::budget::Charge;
 use crate::store::view::{RuleView, UpstreamView};
 use crate::upstream::{AnswerBody, Pool, echo};
@@ -51,6 +52,18 @@ pub struct Order<'a> {
     pub model: &'a Arc<str>,
     pub headers: &'a HeaderMap,
     pub body: OrderBody,
+    /// How the caller of a stream hears of it while nothing comes; `None`: not at all.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+impl Order<'_> {
+    /// Whether all of it has come and a stream is the answer.
+    pub fn awaits_stream(&self) -> bool {
+        match &self.body {
+            OrderBody::Whole { head, .. } => head.is_streaming(),
+            OrderBody::Passing(upload) => upload.is_read() && upload.with_head(Head::is_streaming),
+        }
+    }
 }
 
 /// What is to be sent.
@@ -122,7 +135,8 @@ pub async fn attempt(
             Ok(attempted) => return Ok(attempted),
             Err(error) => {
                 let replay = order.body.is_replayable();
-                resume(&mut course, error, deadline, replay, account).await?;
+                let heart = order.heartbeat;
+                resume(&mut course, error, deadline, replay, heart, account).await?;
             }
         }
     }
@@ -134,6 +148,7 @@ async fn resume(
     error: RequestError,
     deadline: Option<Instant>,
     is_replayable: bool,
+    heartbeat: Option<Heartbeat>,
     account: &mut Account,
 ) -> Result<()> {
     let Turn::Again(pause) = course.after(&error, &mut rand::rng()) else {
@@ -149,8 +164,26 @@ async fn resume(
         return Err(error.header(RETRY, why));
     }
     account.attempt_failed(&error);
-    tokio::time::sleep_until(resumed).await;
+    rest(resumed, heartbeat).await;
     Ok(())
+}
+
+/// Waits between two attempts, and lets the caller hear of it.
+async fn rest(until: Instant, heartbeat: Option<Heartbeat>) {
+    let mut heartbeat = heartbeat.map(|heartbeat| heartbeat.from(Instant::now()));
+    loop {
+        let beat = heartbeat.as_ref().and_then(Heartbeat::next);
+        let wake = beat.map_or(until, |beat| beat.min(until));
+        tokio::time::sleep_until(wake).await;
+        if wake >= until {
+            return;
+        }
+        if let Some(heartbeat) = &mut heartbeat {
+            heartbeat.keep_time(Instant::now());
+            heartbeat.take();
+            wait::beat();
+        }
+    }
 }
 
 /// Asks one provider.
@@ -165,6 +198,7 @@ async fn once(
     let of_attempt = order.rule.retries.per_attempt_timeout;
     let mut clocks = Clocks::start(upstream.timeouts, candidate.blocked.clone())
         .until(deadline)
+        .heard_by(order.heartbeat)
         .within_attempt((!of_attempt.is_zero()).then_some(of_attempt));
     let target = Target {
         protocol: upstream.protocol,

@@ -1,5 +1,7 @@
 //! Strings the steps of a request together.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 
 use http::header::CONNECTION;
@@ -16,13 +18,15 @@ use super::error::{REQUEST_ID, RequestError, Result};
 use super::matching::{self, Facts, Matched};
 use super::models::{self, Question};
 use super::peek::Received;
-use super::relay::{self, Answer, ResponseBody};
+use super::relay::{self, Answer, Heartbeat, ResponseBody};
+use super::request_id::RequestId;
 use super::routes::Routes;
 use super::settle::Account;
 use super::socket::{self, Session, Sockets};
 use super::upload::{REPLAY, Upload};
+use super::wait::{self, Opening};
 use super::{head, need, operation, peek, reach};
-use crate::arrival::{Arrival, FLOOR, HostError, HostName, RequestBody, WINDOW};
+use crate::arrival::{Arrival, FLOOR, HostError, HostName, RequestBody, Uptake, WINDOW};
 use crate::gateway::Gateway;
 use crate::metrics::RefusalLabel;
 use crate::quota::Output;
@@ -47,7 +51,7 @@ pub async fn serve(
     let id = account.id().clone();
     let sends_body = !body.is_end_stream();
     let pace = body.pace();
-    let outcome = live(gateway, &arrival, &parts, body, &mut account).await;
+    let outcome = live(gateway, &arrival, &parts, body, &mut account, &id).await;
     let outcome = outcome.map_err(|error| match pace.was_too_slow() {
         true => too_slow(gateway),
         false => error,
@@ -90,6 +94,8 @@ struct Asked<'a> {
     operation: &'a Operation,
     parts: &'a Parts,
     body: Received,
+    id: &'a RequestId,
+    uptake: &'a Uptake,
 }
 
 async fn live(
@@ -98,6 +104,7 @@ async fn live(
     parts: &Parts,
     body: RequestBody,
     account: &mut Account,
+    id: &RequestId,
 ) -> Result<Reply> {
     head::check(&parts.headers)?;
     let asker = Asker::from(arrival.remote);
@@ -133,6 +140,8 @@ async fn live(
         operation: &operation,
         parts,
         body,
+        id,
+        uptake: &arrival.uptake,
     };
     carry(gateway, &routes, &caller, asked, account).await
 }
@@ -177,6 +186,7 @@ async fn carry(
         mut headers,
     } = admit::reserve(&gateway.quotas, &laid, &counted, total).await?;
     account.hold(ticket);
+    let now = Instant::now();
     let order = Order {
         client: ClientProtocol::OpenAI,
         operation: asked.operation,
@@ -184,9 +194,25 @@ async fn carry(
         model: &model,
         headers: &asked.parts.headers,
         body: asked.body.into(),
+        heartbeat: matched
+            .route
+            .heartbeat()
+            .map(|every| Heartbeat::new(every, now)),
     };
-    let deadline = total.and_then(|total| Instant::now().checked_add(total));
-    let outcome = attempt::attempt(&gateway.upstream, &order, deadline, account).await;
+    let deadline = total.and_then(|total| now.checked_add(total));
+    let outcome = {
+        let mut attempting = pin!(attempt::attempt(
+            &gateway.upstream,
+            &order,
+            deadline,
+            account
+        ));
+        poll_fn(|cx| {
+            let open = || opening(&order, &headers, asked.id, asked.uptake);
+            wait::poll_silent(attempting.as_mut(), open, cx)
+        })
+        .await
+    };
     if let OrderBody::Passing(upload) = &order.body {
         note_passed(account, upload);
     }
@@ -201,6 +227,21 @@ async fn carry(
         headers.insert(DROPPED_FIELDS, value);
     }
     Ok(Reply::Answer(answer, headers))
+}
+
+/// What a stream is begun with that was silent for too long; `None`: no stream is asked for, or the
+/// caller still speaks.
+fn opening(
+    order: &Order<'_>,
+    headers: &HeaderMap,
+    id: &RequestId,
+    uptake: &Uptake,
+) -> Option<Opening> {
+    order.awaits_stream().then(|| Opening {
+        headers: headers.clone(),
+        id: id.header().clone(),
+        uptake: uptake.clone(),
+    })
 }
 
 /// Notes what has come of the head, and gives the model's name; empty: it is not known yet.
@@ -341,6 +382,11 @@ fn refuse(error: RequestError, mut account: Box<Account>) -> Response<ResponseBo
     account.answered(error.status());
     account.failed(&error);
     let id = account.id().clone();
+    if wait::is_begun() {
+        let event =
+            turnpike_protocol::error_event(ClientProtocol::OpenAI, &error.body(id.as_str()));
+        return Response::new(ResponseBody::broken(event, account, end));
+    }
     let response = error.into_response(ClientProtocol::OpenAI, id.as_str());
     response.map(|body| ResponseBody::ending(body, account, end))
 }

@@ -4,9 +4,13 @@
 //! content, so that whatever fails before it becomes a real HTTP status; from
 //! then on it is pulled by the client's connection, chunk by chunk, and a
 //! failure ends it with an error in the client's protocol and an unclean end.
+//! One that is silent for too long is begun before its content, with comments;
+//! an error is one in the client's protocol then, too.
 
 mod body;
 mod clocks;
+mod early;
+mod heartbeat;
 mod held;
 mod whole;
 
@@ -17,10 +21,14 @@ use turnpike_protocol::Decoded;
 
 pub use body::{BodyError, ResponseBody};
 pub use clocks::{Clocks, Interruption};
+pub use early::Rest;
+pub use heartbeat::Heartbeat;
 pub use held::HeldStream;
 pub use whole::{bad_answer, read_error, read_whole};
 
+use super::error::REQUEST_ID;
 use super::settle::Account;
+use super::wait::Opening;
 
 /// Tells nginx and its kin to pass chunks as they come.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -36,22 +44,35 @@ pub enum Answer {
 /// Makes the client's answer; the account goes with its body.
 pub fn respond(
     answer: Answer,
-    mut headers: HeaderMap,
+    headers: HeaderMap,
     account: Box<Account>,
 ) -> Response<ResponseBody> {
-    let (content_type, body) = match answer {
-        Answer::Whole(decoded) => (
-            "application/json",
-            ResponseBody::whole(decoded.body, account),
-        ),
-        Answer::Stream(held) => {
-            headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
-            (
-                "text/event-stream; charset=utf-8",
-                ResponseBody::stream(held, account),
-            )
+    match answer {
+        Answer::Whole(decoded) => {
+            let body = ResponseBody::whole(decoded.body, account);
+            answer_of("application/json", headers, body)
         }
-    };
+        Answer::Stream(held) => stream_of(headers, ResponseBody::stream(held, account)),
+    }
+}
+
+/// Begins a stream of which there is nothing yet: what is left of the request's future follows.
+pub fn begin(opening: Opening, rest: Rest) -> Response<ResponseBody> {
+    let mut headers = opening.headers;
+    headers.insert(REQUEST_ID, opening.id);
+    stream_of(headers, ResponseBody::early(rest, opening.uptake))
+}
+
+fn stream_of(mut headers: HeaderMap, body: ResponseBody) -> Response<ResponseBody> {
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    answer_of("text/event-stream; charset=utf-8", headers, body)
+}
+
+fn answer_of(
+    content_type: &'static str,
+    mut headers: HeaderMap,
+    body: ResponseBody,
+) -> Response<ResponseBody> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     let mut response = Response::new(body);

@@ -2,9 +2,10 @@
 //! stood when the request began. No I/O.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
-use turnpike_snapshot::domain::{DEFAULT_HEAD_BYTES, DEFAULT_MAX_BODY_BYTES};
+use turnpike_snapshot::domain::{DEFAULT_HEAD_BYTES, DEFAULT_HEARTBEAT, DEFAULT_MAX_BODY_BYTES};
 
 use super::error::{RequestError, Result};
 use crate::store::view::{
@@ -137,11 +138,22 @@ impl<'a> Route<'a> {
 
     /// Bytes of a body that are held while its model is awaited; what goes on is on disk.
     pub fn head_bytes(self) -> u64 {
-        let lent = match self.template {
-            Template::Lent(rules) => rules.head_bytes,
-            Template::None | Template::Faulty(_) => None,
-        };
+        let lent = self.lent().and_then(|rules| rules.head_bytes);
         self.own.head_bytes.or(lent).unwrap_or(DEFAULT_HEAD_BYTES)
+    }
+
+    /// How long a stream may be silent until its caller is sent a comment; `None`: for ever.
+    pub fn heartbeat(self) -> Option<Duration> {
+        let lent = self.lent().and_then(|rules| rules.heartbeat);
+        let every = self.own.heartbeat.or(lent).unwrap_or(DEFAULT_HEARTBEAT);
+        (!every.is_zero()).then_some(every)
+    }
+
+    fn lent(self) -> Option<&'a RulesView> {
+        match self.template {
+            Template::Lent(rules) => Some(rules),
+            Template::None | Template::Faulty(_) => None,
+        }
     }
 
     /// Refuses the requests of a suspended route.

@@ -17,6 +17,7 @@ mod request_faults;
 mod request_gateway;
 mod request_halts;
 mod request_hangup;
+mod request_heartbeat;
 mod request_leavers;
 mod request_provider;
 mod request_quota_down;

@@ -12,16 +12,16 @@ use super::request_gateway::{Answer, TestGateway};
 use super::request_provider::{End, FakeProvider, Script, chat_answer, events, json, reply};
 use super::request_world::{World, backend, object, quota, upstream};
 
-const ROLE: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n";
-const HALF: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"half an answer\"},\"finish_reason\":null}]}\n\n";
-const WORDS: &str = "data: {\"id\":\"d\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"the whole answer\"},\"finish_reason\":\"stop\"}]}\n\n";
-const USAGE: &str = "data: {\"id\":\"d\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n";
-const DONE: &str = "data: [DONE]\n\n";
-const ERROR: &str =
+pub(super) const ROLE: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}]}\n\n";
+pub(super) const HALF: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"half an answer\"},\"finish_reason\":null}]}\n\n";
+pub(super) const WORDS: &str = "data: {\"id\":\"d\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"the whole answer\"},\"finish_reason\":\"stop\"}]}\n\n";
+pub(super) const USAGE: &str = "data: {\"id\":\"d\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":7,\"total_tokens\":18}}\n\n";
+pub(super) const DONE: &str = "data: [DONE]\n\n";
+pub(super) const ERROR: &str =
     "data: {\"error\":{\"message\":\"overloaded\",\"type\":\"overloaded_error\"}}\n\n";
 const NOBODY: &str = "http://127.0.0.1:1/v1";
 const SHORT: Duration = Duration::from_millis(100);
-const ALL: [Failure; 5] = [
+pub(super) const ALL: [Failure; 5] = [
     Failure::Timeout,
     Failure::Connect,
     Failure::RateLimited,
@@ -29,7 +29,7 @@ const ALL: [Failure; 5] = [
     Failure::CredentialRejected,
 ];
 
-fn to_others(conditions: &[Failure]) -> Retries {
+pub(super) fn to_others(conditions: &[Failure]) -> Retries {
     Retries {
         conditions: conditions.to_vec(),
         is_failover: true,
@@ -37,7 +37,7 @@ fn to_others(conditions: &[Failure]) -> Retries {
     }
 }
 
-fn again(attempts: u32) -> Retries {
+pub(super) fn again(attempts: u32) -> Retries {
     Retries {
         conditions: ALL.to_vec(),
         attempts,
@@ -46,7 +46,7 @@ fn again(attempts: u32) -> Retries {
 }
 
 /// Each provider in a tier of its own, in this order; the first for the model `m-0`, and so on.
-fn tiers(urls: &[String], retries: Retries) -> World {
+pub(super) fn tiers(urls: &[String], retries: Retries) -> World {
     let mut world = World::with(upstream("OpenAI", &urls[0]));
     world.providers.clear();
     let mut backends = Vec::new();
@@ -67,7 +67,7 @@ fn tiers(urls: &[String], retries: Retries) -> World {
 }
 
 /// Answers plainly, and in one stream.
-async fn good(is_streaming: bool) -> FakeProvider {
+pub(super) async fn good(is_streaming: bool) -> FakeProvider {
     FakeProvider::start(match is_streaming {
         false => json(200, chat_answer("the whole answer")),
         true => events([ROLE, WORDS, USAGE, DONE], End::Clean),
@@ -75,7 +75,7 @@ async fn good(is_streaming: bool) -> FakeProvider {
     .await
 }
 
-fn error(status: u16, code: &str) -> Script {
+pub(super) fn error(status: u16, code: &str) -> Script {
     json(
         status,
         json!({"error": {"message": "it said so", "type": code, "code": code}}),

@@ -25,7 +25,7 @@ async fn gateway_to(provider: &FakeProvider) -> TestGateway {
     TestGateway::start(world).await
 }
 
-fn as_version(
+pub(super) fn as_version(
     mut request: http::Request<http_body_util::Full<bytes::Bytes>>,
     version: Version,
 ) -> http::Request<http_body_util::Full<bytes::Bytes>> {

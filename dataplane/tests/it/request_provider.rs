@@ -35,6 +35,8 @@ pub(super) enum Script {
     },
     /// Takes the request and never answers.
     Silent,
+    /// Does so once it is let, and not before.
+    Let(Arc<Semaphore>, Box<Script>),
     /// The first with one request, the second with all that come later.
     Once(Box<Script>, Box<Script>),
 }
@@ -260,13 +262,17 @@ impl Role {
             body: body.unwrap_or_default(),
         });
         let is_first = self.asked.fetch_add(1, Ordering::Relaxed) == 0;
-        let script = match &*self.script {
+        let mut script = match &*self.script {
             Script::Once(first, _) if is_first => first,
             Script::Once(_, later) => later,
             script => script,
         };
+        if let Script::Let(leave, then) = script {
+            leave.acquire().await.unwrap().forget();
+            script = then;
+        }
         match script {
-            Script::Silent | Script::Once(..) => std::future::pending().await,
+            Script::Silent | Script::Once(..) | Script::Let(..) => std::future::pending().await,
             Script::Reply {
                 status,
                 headers,

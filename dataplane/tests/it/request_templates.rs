@@ -19,6 +19,7 @@ fn plan() -> Rules {
         rules: vec![rule("lent", &["lent"])],
         max_body_bytes: 1000,
         head_bytes: None,
+        heartbeat: None,
     }
 }
 

@@ -152,6 +152,7 @@ impl World {
             rules: vec![rule("main", &[])],
             max_body_bytes: Some(1 << 20),
             head_bytes: None,
+            heartbeat: None,
             template: None,
             suspension: None,
         };

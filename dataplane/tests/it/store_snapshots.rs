@@ -48,6 +48,7 @@ pub(crate) fn domain(route: &str) -> Snapshot {
             rules: vec![rule],
             max_body_bytes: Some(1024),
             head_bytes: None,
+            heartbeat: None,
             template: None,
             suspension: None,
         }],

@@ -1,5 +1,8 @@
 //! Domains to protobuf and back.
 
+use std::time::Duration;
+
+use super::provider::millis;
 use super::{ConvertError, non_empty, read_all};
 use crate::domain::{
     Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule, Template,
@@ -55,6 +58,7 @@ impl From<&Route> for proto::Route {
             rules: route.rules.iter().map(Into::into).collect(),
             max_body_bytes: route.max_body_bytes.unwrap_or_default(),
             head_bytes: route.head_bytes,
+            heartbeat_ms: route.heartbeat.map(millis),
             template: route.template.as_ref().map(|template| proto::Template {
                 state: Some(template.into()),
                 authentication: route.authentication.is_none(),
@@ -83,6 +87,7 @@ impl TryFrom<proto::Route> for Route {
             allow: is_own(|it| it.allow).then(|| allow.collect()),
             max_body_bytes: is_own(|it| it.max_body_bytes).then_some(route.max_body_bytes),
             head_bytes: route.head_bytes,
+            heartbeat: route.heartbeat_ms.map(Duration::from_millis),
             name: route.name,
             rules: read_all(route.rules)?,
             template: route.template.map(TryInto::try_into).transpose()?,

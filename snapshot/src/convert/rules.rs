@@ -1,5 +1,8 @@
 //! Route templates to protobuf and back.
 
+use std::time::Duration;
+
+use super::provider::millis;
 use super::{ConvertError, read_all};
 use crate::proto;
 use crate::rules::Rules;
@@ -12,6 +15,7 @@ impl From<&Rules> for proto::Rules {
             rules: rules.rules.iter().map(Into::into).collect(),
             max_body_bytes: rules.max_body_bytes,
             head_bytes: rules.head_bytes,
+            heartbeat_ms: rules.heartbeat.map(millis),
         }
     }
 }
@@ -29,6 +33,7 @@ impl TryFrom<proto::Rules> for Rules {
             rules: read_all(rules.rules)?,
             max_body_bytes: rules.max_body_bytes,
             head_bytes: rules.head_bytes,
+            heartbeat: rules.heartbeat_ms.map(Duration::from_millis),
         })
     }
 }

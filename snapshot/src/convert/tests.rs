@@ -156,6 +156,9 @@ fn route() -> impl Strategy<Value = Route> {
                 head_bytes: max_body_bytes
                     .is_multiple_of(3)
                     .then_some(max_body_bytes / 3),
+                heartbeat: max_body_bytes
+                    .is_multiple_of(2)
+                    .then(|| Duration::from_millis(max_body_bytes / 2)),
                 template: None,
                 suspension: None,
             },
@@ -185,6 +188,7 @@ fn rules() -> impl Strategy<Value = Rules> {
             rules,
             max_body_bytes,
             head_bytes: max_body_bytes.is_multiple_of(2).then_some(7),
+            heartbeat: max_body_bytes.is_multiple_of(3).then_some(Duration::ZERO),
         },
     )
 }
@@ -446,6 +450,7 @@ fn the_version_of_a_domain_without_newer_members_stays_what_it_was() {
         rules: vec![rule],
         max_body_bytes: Some(1024),
         head_bytes: None,
+        heartbeat: None,
         template: None,
         suspension: None,
     };

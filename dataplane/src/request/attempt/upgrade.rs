@@ -67,7 +67,7 @@ pub async fn upgrade(
         };
         match outcome {
             Ok(opened) => return Ok(opened),
-            Err(error) => resume(&mut course, error, deadline, true, account).await?,
+            Err(error) => resume(&mut course, error, deadline, true, None, account).await?,
         }
     }
 }

@@ -95,6 +95,7 @@ fn routes(rule: Rule, granted: &[&str], counted: &[&str]) -> Routes {
         rules: vec![rule],
         max_body_bytes: Some(1),
         head_bytes: None,
+        heartbeat: None,
         template: None,
         suspension: None,
     };

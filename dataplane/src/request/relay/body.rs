@@ -10,20 +10,22 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
+use super::early::{Broken, Early, Rest};
 use super::held::{HeldStream, Pulled};
 use crate::access_log::End;
+use crate::arrival::Uptake;
 use crate::request::error::RequestError;
 use crate::request::settle::Account;
 
 /// Between a stream's last words and its unclean end, so that they are on the wire before the
 /// connection or stream is torn down.
-const LAST_WORDS: Duration = Duration::from_millis(20);
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(20);
 /// How long a client waits for its stream's end after the end mark, so that the provider's
 /// connection is read to its end and can serve again.
 const CLEAN_END: Duration = Duration::from_millis(100);
 
 /// No event: clients skip it.
-const PROBE: &[u8] = b":\n\n";
+pub(super) const PROBE: &[u8] = b":\n\n";
 
 /// What clients are answered with.
 pub struct ResponseBody(Kind);
@@ -36,6 +38,10 @@ pub struct BodyError;
 enum Kind {
     Whole(Bytes, Option<Ending>),
     Stream(Box<Stream>),
+    /// Begun before there is anything of it.
+    Early(Box<Early>),
+    /// Begun, and there is none.
+    Broken(Box<Broken>),
 }
 
 /// What is settled once a whole body was handed over.
@@ -97,6 +103,16 @@ impl ResponseBody {
             state: State::Open,
         })))
     }
+
+    /// Of an answer that is begun before there is anything of it.
+    pub(super) fn early(rest: Rest, uptake: Uptake) -> Self {
+        Self(Kind::Early(Box::new(Early::new(rest, uptake))))
+    }
+
+    /// Of one that was, and ends with this error event.
+    pub fn broken(event: Bytes, account: Box<Account>, end: End) -> Self {
+        Self(Kind::Broken(Box::new(Broken::new(event, account, end))))
+    }
 }
 
 impl Body for ResponseBody {
@@ -107,9 +123,19 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let piece = match &mut self.0 {
-            Kind::Stream(stream) => ready!(stream.poll_piece(cx)),
-            Kind::Whole(bytes, ending) => hand_over(bytes, ending).map(Ok),
+        let piece = loop {
+            break match &mut self.0 {
+                Kind::Stream(stream) => ready!(stream.poll_piece(cx)),
+                Kind::Whole(bytes, ending) => hand_over(bytes, ending).map(Ok),
+                Kind::Early(early) => match ready!(early.poll(cx)) {
+                    Ok(comment) => Some(Ok(comment)),
+                    Err(body) => {
+                        *self = body;
+                        continue;
+                    }
+                },
+                Kind::Broken(broken) => ready!(broken.poll_piece(cx)),
+            };
         };
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }
@@ -118,13 +144,15 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::Whole(bytes, ending) => bytes.is_empty() && ending.is_none(),
             Kind::Stream(stream) => matches!(stream.state, State::Over),
+            Kind::Early(_) => false,
+            Kind::Broken(broken) => broken.is_over(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Stream(_) | Kind::Early(_) | Kind::Broken(_) => SizeHint::default(),
         }
     }
 }
@@ -186,11 +214,13 @@ impl Stream {
         }
     }
 
-    /// A comment for a caller that may be gone while nothing comes: who is not there resets the
-    /// connection.
+    /// A comment while nothing comes: after a silence, so that nobody on the way takes it for the end;
+    /// and for a caller that may be gone, since who is not there resets the connection.
     fn poll_probe(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let is_doubted = |account: &Box<Account>| account.uptake().is_doubted(cx);
-        if self.account.as_ref().is_some_and(is_doubted) && !self.held.reply.is_mid_event() {
+        let is_doubted = self.account.as_ref().is_some_and(is_doubted);
+        let is_beat = self.held.takes_beat();
+        if (is_doubted || is_beat) && !self.held.reply.is_mid_event() {
             return Poll::Ready(Some(Ok(Bytes::from_static(PROBE))));
         }
         Poll::Pending

@@ -2,7 +2,7 @@
 //! provider that is blocked.
 //!
 //! (To connect is the pool's, to write is the listener's.) One timer serves
-//! all: it sleeps until the earliest deadline that it knows of and looks again
+//! all, and the heartbeat with them: it sleeps until the earliest deadline that it knows of and looks again
 //! when it wakes, so that a chunk costs a look at the clock and no timer.
 
 use std::future::{Future, poll_fn};
@@ -13,7 +13,9 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::heartbeat::Heartbeat;
 use crate::request::error::RequestError;
+use crate::request::wait;
 use crate::store::view::{Halt, TimeoutsView};
 
 /// The timeouts of one attempt, and whether its provider is blocked.
@@ -25,6 +27,8 @@ pub struct Clocks {
     /// Of the attempt up to the first content of a stream, or the end of a whole answer.
     of_attempt: Option<Duration>,
     phase: Phase,
+    /// How the caller hears that it still lives; `None`: it does not.
+    heartbeat: Option<Heartbeat>,
     timer: Option<Pin<Box<Sleep>>>,
     blocked: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -65,6 +69,7 @@ impl Clocks {
             deadline: None,
             of_attempt: None,
             phase: Phase::Untimed,
+            heartbeat: None,
             timer: None,
             blocked: Box::pin(blocked.cancelled_owned()),
         }
@@ -79,6 +84,12 @@ impl Clocks {
     /// Bounds the attempt as long as another could follow it.
     pub fn within_attempt(mut self, bound: Option<Duration>) -> Self {
         self.of_attempt = bound;
+        self
+    }
+
+    /// Lets the caller hear of it while nothing comes.
+    pub fn heard_by(mut self, heartbeat: Option<Heartbeat>) -> Self {
+        self.heartbeat = heartbeat.map(|heartbeat| heartbeat.from(self.started));
         self
     }
 
@@ -97,6 +108,18 @@ impl Clocks {
         self.phase = Phase::Next(Instant::now());
     }
 
+    /// What came goes on to the caller.
+    pub fn heard(&mut self) {
+        if let (Some(heartbeat), Phase::Next(since)) = (&mut self.heartbeat, self.phase) {
+            heartbeat.heard(since);
+        }
+    }
+
+    /// Whether nothing came for so long that the caller is to be sent something; asked, it is.
+    pub fn takes_beat(&mut self) -> bool {
+        self.heartbeat.as_mut().is_some_and(Heartbeat::take)
+    }
+
     /// Nothing is awaited: only the whole time counts, until something is.
     pub fn rest(&mut self) {
         self.phase = Phase::Untimed;
@@ -111,10 +134,21 @@ impl Clocks {
             }
             match future.as_mut().poll(cx) {
                 Poll::Ready(output) => Poll::Ready(Ok(output)),
-                Poll::Pending => self.poll_expired(cx).map(Interruption::Expired).map(Err),
+                Poll::Pending => {
+                    let expired = self.poll_expired(cx);
+                    self.pass_beat_on();
+                    expired.map(Interruption::Expired).map(Err)
+                }
             }
         })
         .await
+    }
+
+    /// Tells who waits for an answer of which nothing has come that a beat is due.
+    pub fn pass_beat_on(&mut self) {
+        if self.takes_beat() {
+            wait::beat();
+        }
     }
 
     /// Ready once the provider is blocked. Asked before a piece is looked for: a provider that
@@ -123,10 +157,13 @@ impl Clocks {
         self.blocked.as_mut().poll(cx)
     }
 
-    /// Ready once a timeout has passed.
+    /// Ready once a timeout has passed. Keeps the heartbeat's time as well.
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         loop {
-            let Some((deadline, expired)) = self.earliest() else {
+            let expiry = self.earliest();
+            let beat = self.heartbeat.as_ref().and_then(Heartbeat::next);
+            let deadlines = expiry.map(|(deadline, _)| deadline).into_iter().chain(beat);
+            let Some(deadline) = deadlines.min() else {
                 return Poll::Pending;
             };
             let timer = self
@@ -136,10 +173,15 @@ impl Clocks {
                 timer.as_mut().reset(deadline);
             }
             ready!(timer.as_mut().poll(cx));
-            if Instant::now() >= deadline {
+            let now = Instant::now();
+            if let Some((_, expired)) = expiry.filter(|(deadline, _)| now >= *deadline) {
                 return Poll::Ready(expired);
             }
-            timer.as_mut().reset(deadline);
+            if now < deadline {
+                timer.as_mut().reset(deadline);
+            } else if let Some(heartbeat) = &mut self.heartbeat {
+                heartbeat.keep_time(now);
+            }
         }
     }
 
@@ -261,6 +303,30 @@ mod tests {
         assert_eq!(waited, Err(Interruption::Blocked));
         let ready = busy.within(std::future::ready(2)).await;
         assert_eq!(ready, Err(Interruption::Blocked));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_is_told_in_time_and_ends_nothing() {
+        let began = Instant::now();
+        let every = Duration::from_secs(15);
+        let heartbeat = Some(Heartbeat::new(every, began));
+        for (first_token, beats) in [(0, 3), (40, 2)] {
+            let mut clocks = seconds(first_token, 0, 0).heard_by(heartbeat);
+            clocks.await_first_token();
+            let began = Instant::now();
+            let silence = tokio::time::sleep(Duration::from_secs(50));
+            let mut waiting = pin!(clocks.within(silence));
+            let mut heard = Vec::new();
+            let ended = poll_fn(|cx| {
+                let (polled, told) = wait::poll(wait::Stage::Begun, waiting.as_mut(), cx);
+                if told.is_beat {
+                    heard.push(began.elapsed().as_secs());
+                }
+                polled
+            });
+            assert_eq!(ended.await.is_ok(), first_token == 0);
+            assert_eq!(heard.len(), beats, "{heard:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

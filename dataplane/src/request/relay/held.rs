@@ -60,7 +60,7 @@ impl HeldStream {
             charge,
         };
         while !held.reply.is_committed() && held.held_bytes() <= MAX_HELD {
-            match poll_fn(|cx| held.poll_pull(cx)).await {
+            match poll_fn(|cx| held.poll_unheard(cx)).await {
                 Ok(Pulled::More) => {}
                 Ok(Pulled::End) => break,
                 // Content came with it in one piece: the answer has begun all the same.
@@ -73,7 +73,13 @@ impl HeldStream {
         }
         held.clocks.commit();
         held.clocks.await_next();
+        held.clocks.heard();
         Ok(held)
+    }
+
+    /// Whether nothing came for so long that the caller is to be sent something; asked, it is.
+    pub(super) fn takes_beat(&mut self) -> bool {
+        self.clocks.takes_beat()
     }
 
     /// Takes the next piece for the client, in order.
@@ -92,6 +98,13 @@ impl HeldStream {
     /// Adds a piece for the client behind what is decoded.
     pub(super) fn append(&mut self, piece: Bytes) {
         self.out.push(piece);
+    }
+
+    /// Pulls one chunk of which the caller may see nothing yet.
+    fn poll_unheard(&mut self, cx: &mut Context<'_>) -> Poll<Result<Pulled>> {
+        let pulled = self.poll_pull(cx);
+        self.clocks.pass_beat_on();
+        pulled
     }
 
     /// Pulls one chunk from the provider and decodes it.
@@ -121,6 +134,9 @@ impl HeldStream {
             // How it ended is the decoder's to judge: only after the end mark it is clean.
             Some(Err(_)) | None => self.reply.finish(&mut self.out).map(|()| Pulled::End),
         };
+        if !self.out.is_empty() {
+            self.clocks.heard();
+        }
         let outcome = outcome.map_err(RequestError::from);
         Poll::Ready(outcome.and_then(|pulled| self.charge_event().map(|()| pulled)))
     }

@@ -1,6 +1,7 @@
 //! A domain: which routes, rules and backends decide over a host's requests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use turnpike_snapshot::domain::{
@@ -52,6 +53,9 @@ pub struct RouteView {
     /// Bytes of a body that are held while its model is awaited. `None`: as the template says, or
     /// the default.
     pub head_bytes: Option<u64>,
+    /// How long a stream may be silent until its caller is sent a comment; zero: for ever. `None`: as
+    /// the template says, or the default.
+    pub heartbeat: Option<Duration>,
     /// Where what is missing comes from.
     pub template: Option<TemplateView>,
     /// What callers are told; `None`: it is in force.
@@ -80,6 +84,8 @@ pub struct RulesView {
     pub max_body_bytes: u64,
     /// Bytes of a body that are held while its model is awaited; `None`: the default.
     pub head_bytes: Option<u64>,
+    /// Of streams, for routes without their own; `None`: the default.
+    pub heartbeat: Option<Duration>,
 }
 
 /// How callers show who they are.
@@ -189,6 +195,7 @@ impl RouteView {
             rules: rules(&route.rules, tables)?,
             max_body_bytes: route.max_body_bytes,
             head_bytes: route.head_bytes,
+            heartbeat: route.heartbeat,
             template: route.template.as_ref().map(|template| match template {
                 Template::Rules(name) => TemplateView::Rules(tables.rules.slot(name)),
                 Template::Faulty { reason } => TemplateView::Faulty(reason.as_str().into()),
@@ -212,6 +219,7 @@ impl RulesView {
             rules: rules(&template.rules, tables)?,
             max_body_bytes: template.max_body_bytes,
             head_bytes: template.head_bytes,
+            heartbeat: template.heartbeat,
         })
     }
 }

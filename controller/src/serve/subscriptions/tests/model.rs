@@ -333,6 +333,7 @@ pub(super) fn domain(version: u64, providers: &[&str]) -> Snapshot {
             rules: vec![rule],
             max_body_bytes: Some(version),
             head_bytes: None,
+            heartbeat: None,
             template: None,
             suspension: None,
         }],
