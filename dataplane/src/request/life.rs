@@ -39,44 +39,49 @@ const DROPPED_FIELDS: HeaderName = HeaderName::from_static("x-turnpike-dropped")
 /// Answers one request.
 ///
 /// Cancel-safe: dropped (the client hung up), the provider is cancelled and the request settled.
-pub async fn serve(
+pub fn serve(
     gateway: &Arc<Gateway>,
     sockets: &Sockets,
     arrival: Arrival,
     mut request: Request<RequestBody>,
-) -> Response<ResponseBody> {
+) -> impl Future<Output = Response<ResponseBody>> {
+    // Taken apart before: the future would have room for the whole as well.
     let client = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
-    let mut account = Box::new(Account::open(gateway, &arrival, &parts));
-    let id = account.id().clone();
-    let sends_body = !body.is_end_stream();
-    let pace = body.pace();
-    let outcome = live(gateway, &arrival, &parts, body, &mut account, &id).await;
-    let outcome = outcome.map_err(|error| match pace.was_too_slow() {
-        true => too_slow(gateway),
-        false => error,
-    });
-    let is_unread = sends_body && !account.has_read();
-    let mut response = match outcome {
-        Ok(Reply::Answer(answer, headers)) => {
-            account.answered(StatusCode::OK);
-            relay::respond(answer, headers, account)
+    async move {
+        let mut account = Box::new(Account::open(gateway, &arrival, &parts));
+        let id = account.id().clone();
+        let sends_body = !body.is_end_stream();
+        let pace = body.pace();
+        let outcome = live(gateway, &arrival, &parts, body, &mut account, &id).await;
+        let outcome = outcome.map_err(|error| match pace.was_too_slow() {
+            true => too_slow(gateway),
+            false => error,
+        });
+        let is_unread = sends_body && !account.has_read();
+        let mut response = match outcome {
+            Ok(Reply::Answer(answer, headers)) => {
+                account.answered(StatusCode::OK);
+                relay::respond(answer, headers, account)
+            }
+            Ok(Reply::Session(session)) => {
+                socket::begin(*session, client, sockets, gateway, account)
+            }
+            Err(error) => refuse(error, account),
+        };
+        response
+            .headers_mut()
+            .insert(REQUEST_ID, id.header().clone());
+        if is_unread && parts.version < Version::HTTP_2 {
+            // The connection cannot be used again: who is not told would send the next request on it.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
         }
-        Ok(Reply::Session(session)) => socket::begin(*session, client, sockets, gateway, account),
-        Err(error) => refuse(error, account),
-    };
-    response
-        .headers_mut()
-        .insert(REQUEST_ID, id.header().clone());
-    if is_unread && parts.version < Version::HTTP_2 {
-        // The connection cannot be used again: who is not told would send the next request on it.
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
+        if parts.method == Method::HEAD {
+            response = relay::without_body(response);
+        }
+        response
     }
-    if parts.method == Method::HEAD {
-        response = relay::without_body(response);
-    }
-    response
 }
 
 /// A success, ready to be handed over.
