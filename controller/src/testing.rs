@@ -10,8 +10,8 @@ use turnpike_crds::ai_provider::{
     ProviderModel, ProviderState, ProviderTls, ProxyCredentialRef, ServiceRef, Vendor,
 };
 use turnpike_crds::ai_route::{
-    Allow, Authentication, AuthenticationMode, BackendRef, CertificateRef, ClientCaRef, RouteMatch,
-    RouteRule, RouteState, TemplateGrant, TemplateRef,
+    Allow, Authentication, AuthenticationMode, BackendRef, CertificateRef, ClientCaRef,
+    OnDisconnect, RouteMatch, RouteRule, RouteState, TemplateGrant, TemplateRef,
 };
 use turnpike_crds::common::{Count, Duration, SecretKeyRef, SecretRef, ServicePort};
 use turnpike_crds::consumer::{ApiKey, ConsumerState};
@@ -253,6 +253,7 @@ pub(crate) fn route(namespace: &str, name: &str) -> Builder<AIRoute> {
             max_body_bytes: None,
             head_bytes: None,
             heartbeat: None,
+            on_disconnect: None,
             rules: Vec::new(),
             state: RouteState::Active,
             state_message: None,
@@ -337,6 +338,11 @@ impl Builder<AIRoute> {
 
     pub(crate) fn heartbeat(mut self, every: &str) -> Self {
         self.0.spec.heartbeat = Some(every.parse().unwrap());
+        self
+    }
+
+    pub(crate) fn on_disconnect(mut self, what: OnDisconnect) -> Self {
+        self.0.spec.on_disconnect = Some(what);
         self
     }
 

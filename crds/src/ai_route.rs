@@ -62,7 +62,7 @@ pub struct AIRouteSpec {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub hostnames: Vec<String>,
     /// A template whose rules follow this route's own, and whose authentication,
-    /// authorization, maxBodyBytes, headBytes and heartbeat hold where this route has none.
+    /// authorization, maxBodyBytes, headBytes, heartbeat and onDisconnect hold where this route has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules_from: Option<TemplateRef>,
     /// How the route's hosts are served over TLS; default: by a certificate of the platform's
@@ -94,6 +94,11 @@ pub struct AIRouteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("duration(self) == duration('0s') || (duration(self) >= duration('1s') && duration(self) <= duration('1h'))").message("heartbeat must be from 1s to 1h, or 0s, which turns it off"))]
     pub heartbeat: Option<Duration>,
+    /// What becomes of an answer whose caller hangs up. `Cancel`: the provider is cancelled, and what it
+    /// had still to tell of its costs is estimated; `Drain`: it is read on in the background for what
+    /// it costs exactly. Default: the template's, else `Cancel`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_disconnect: Option<OnDisconnect>,
     /// Where requests go; the first rule that matches decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 256))]
@@ -127,6 +132,16 @@ pub enum RouteState {
     Active,
     /// They are refused with 403 `tenant_suspended`; hosts and counters stay.
     Suspended,
+}
+
+/// What becomes of an answer whose caller hangs up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnDisconnect {
+    /// The provider is cancelled.
+    #[default]
+    Cancel,
+    /// It is read on for what it costs.
+    Drain,
 }
 
 /// How hosts are served over TLS.

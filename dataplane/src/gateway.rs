@@ -6,6 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access_log::AccessLog;
 use crate::budget::Budget;
+use crate::drains::Drains;
 use crate::metrics::Metrics;
 use crate::quota::{Estimator, Quotas};
 use crate::store::Store;
@@ -27,6 +28,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// One line for each request.
     pub access_log: AccessLog,
+    /// Reads on what is left of answers whose callers have gone.
+    pub drains: Drains,
     /// Owns the settlements on their way to the counters; wait for it before the quotas are stopped.
     /// It is over once every request has ended and is counted: a request holds a token of it while it
     /// is open, and at most one short task after that.

@@ -2,14 +2,15 @@
 //! to know of their domains from a controller, and carries them to providers.
 //!
 //! Floors, each importing only what stands below: `run` → `machine`, `listen`, `admin` →
-//! `request` → `gateway` → `metrics`, `access_log` → `store`, `quota`,
-//! `upstream` → `arrival`, `budget`.
+//! `request` → `gateway` → `drains` → `metrics`, `access_log` → `store`,
+//! `quota`, `upstream` → `arrival`, `budget`.
 
 pub mod access_log;
 pub mod admin;
 pub mod arrival;
 pub mod budget;
 pub mod config;
+pub mod drains;
 pub mod gateway;
 pub mod listen;
 pub mod machine;

@@ -250,16 +250,24 @@ impl Open {
     async fn drain(self, limit: Duration) {
         self.stages.draining.cancel();
         self.connections.close();
-        let finished = tokio::time::timeout(limit, self.connections.wait()).await;
+        let drains = &self.host.gateway.drains;
+        let all = async {
+            self.connections.wait().await;
+            drains.wait().await;
+        };
+        let finished = tokio::time::timeout(limit, all).await;
         if finished.is_err() {
             warn!(
                 connections = self.connections.len(),
                 "drain is over, requests are cut"
             );
+            // First, so that nothing of what is cut is read on.
+            drains.end();
             // Over HTTP/2 their last words go by connections that are cut next.
             self.host.sockets.end().await;
             self.stages.cut.cancel();
             self.connections.wait().await;
+            drains.wait().await;
         }
     }
 }

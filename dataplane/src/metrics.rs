@@ -24,7 +24,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use turnpike_protocol::Usage;
 
-pub use labels::{HandshakeLabel, OperationLabel, RefusalLabel, StatusClass, UpstreamFault};
+pub use labels::{
+    DrainLabel, HandshakeLabel, OperationLabel, RefusalLabel, StatusClass, UpstreamFault,
+};
 
 use crate::budget::Budget;
 use crate::quota::QuotaCounters;
@@ -54,6 +56,8 @@ pub struct Metrics {
     connections: Gauge,
     refusals: [Counter; RefusalLabel::ALL.len()],
     accept_pauses: Counter,
+    open_drains: Gauge,
+    drains: [Counter; DrainLabel::ALL.len()],
 }
 
 struct OperationMetrics {
@@ -74,7 +78,7 @@ struct TokenMetrics {
     output_sizes: Histogram,
 }
 
-/// Counts a request or a connection as open for as long as it lives.
+/// Counts a request, a connection or a drain as open for as long as it lives.
 #[derive(Debug)]
 pub struct InFlight(Gauge);
 
@@ -113,6 +117,12 @@ impl Metrics {
                 "turnpike_accept_pauses",
                 "Times that callers had to wait until a descriptor was free for a connection",
             ),
+            open_drains: gauge(
+                &mut registry,
+                "turnpike_drains_open",
+                "Answers that are read on after their callers have gone",
+            ),
+            drains: drains(&mut registry),
             registry,
         }
     }
@@ -166,6 +176,17 @@ impl Metrics {
     /// Notes that no connection can be taken until another one has ended.
     pub fn accept_paused(&self) {
         self.accept_pauses.inc();
+    }
+
+    /// Notes that an answer is read on although its caller has gone.
+    pub fn drains(&self) -> InFlight {
+        self.open_drains.inc();
+        InFlight(self.open_drains.clone())
+    }
+
+    /// Notes how that ended.
+    pub fn drained(&self, label: DrainLabel) {
+        self.drains[label as usize].inc();
     }
 
     /// Shows everything in the OpenMetrics text format.
@@ -298,6 +319,16 @@ fn refusals(registry: &mut Registry) -> [Counter; RefusalLabel::ALL.len()] {
     RefusalLabel::ALL.map(|label| refusals.get_or_create_owned(&[("reason", label.as_str())]))
 }
 
+fn drains(registry: &mut Registry) -> [Counter; DrainLabel::ALL.len()] {
+    let drains: Family<Labels<1>, Counter> = Family::default();
+    registry.register(
+        "turnpike_drains",
+        "Answers whose callers had gone and that were to be read on, by how that ended",
+        drains.clone(),
+    );
+    DrainLabel::ALL.map(|label| drains.get_or_create_owned(&[("end", label.as_str())]))
+}
+
 fn durations(registry: &mut Registry, name: &str, help: &str) -> Family<Labels<1>, Histogram> {
     let family = Family::<Labels<1>, Histogram>::new_with_constructor(|| Histogram::new(DURATIONS));
     registry.register(name, help, family.clone());
@@ -367,6 +398,8 @@ mod tests {
             "turnpike_connections 0",
             "turnpike_connections_refused_total{reason=\"address\"} 0",
             "turnpike_accept_pauses_total 0",
+            "turnpike_drains_open 0",
+            "turnpike_drains_total{end=\"full\"} 0",
         ] {
             assert!(text.contains(name), "{name} in {text}");
         }

@@ -18,6 +18,7 @@ use crate::access_log::{AccessLog, Writer};
 use crate::admin::{Admin, Health};
 use crate::budget::{self, Budget, container_limit};
 use crate::config::Config;
+use crate::drains::Drains;
 use crate::gateway::Gateway;
 use crate::listen::{Door, Handshakes, Listener};
 use crate::machine;
@@ -99,6 +100,7 @@ impl DataPlane {
             estimator: Estimator::default(),
             upstream: Pool::new(config.provider_addresses.clone()),
             budget,
+            drains: Drains::new(metrics.clone()),
             metrics,
             access_log,
             settling: TaskTracker::new(),

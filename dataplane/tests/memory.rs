@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use turnpike_dataplane::access_log::AccessLog;
 use turnpike_dataplane::budget::Budget;
+use turnpike_dataplane::drains::Drains;
 use turnpike_dataplane::listen::{Door, Drain, Handshakes, Listener};
 use turnpike_dataplane::quota::{self, Estimator, MemoryStore, QuotaSettings, Quotas};
 use turnpike_dataplane::store::Asker;
@@ -274,6 +275,7 @@ async fn serve_uploads() -> SocketAddr {
     let (quotas, _task) = Quotas::spawn(memory, Arc::default(), settings, stop.clone());
     let gateway = Arc::new(Gateway {
         metrics: Arc::default(),
+        drains: Drains::new(Arc::default()),
         store,
         quotas,
         estimator: Estimator::default(),
@@ -358,6 +360,7 @@ fn tenant(number: usize, rules: usize) -> Vec<(Name, Snapshot)> {
             max_body_bytes: Some(32 << 20),
             head_bytes: None,
             heartbeat: None,
+            on_disconnect: None,
             template: None,
             suspension: None,
         }],

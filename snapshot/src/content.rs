@@ -3,7 +3,7 @@
 use crate::certificate::{Authority, Certificate, FleetCertificates};
 use crate::consumer::Consumer;
 use crate::credential::Credential;
-use crate::domain::{Authentication, Backend, Domain, Route, Rule, Template};
+use crate::domain::{Authentication, Backend, Domain, OnDisconnect, Route, Rule, Template};
 use crate::endpoints::Endpoints;
 use crate::name::{Name, ObjectName};
 use crate::provider::{Provider, ProviderKind, Upstream};
@@ -111,7 +111,11 @@ impl Snapshot {
             }
             Snapshot::Endpoints(_) => vec![ENDPOINTS.to_owned()],
             Snapshot::Domain(domain) => domain_features(domain),
-            Snapshot::Rules(rules) => rules_features(rules.rules.iter()),
+            Snapshot::Rules(rules) => {
+                let drain = drain_feature([rules.on_disconnect]);
+                let rules = rules_features(rules.rules.iter());
+                rules.into_iter().chain(drain).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -146,6 +150,9 @@ pub const GRANTS: &str = "grants";
 pub const TLS: &str = "tls";
 /// Of a data plane that tries further backends, in the order of their priorities.
 pub const FAILOVER: &str = "failover";
+
+/// Of a data plane that reads answers on whose callers have hung up.
+pub const ON_DISCONNECT: &str = "on-disconnect";
 
 fn domain_references(domain: &Domain) -> Vec<Name> {
     let routes = domain.routes.iter();
@@ -193,12 +200,20 @@ fn domain_features(domain: &Domain) -> Vec<String> {
     let has_tls = !domain.certificates.is_empty() || !domain.client_authorities.is_empty();
     let tls = has_tls.then(|| TLS.to_owned());
     let rules = domain.routes.iter().flat_map(|route| &route.rules);
+    let drain = drain_feature(domain.routes.iter().map(|route| route.on_disconnect));
     templates
         .into_iter()
         .chain(suspension)
         .chain(tls)
         .chain(rules_features(rules))
+        .chain(drain)
         .collect()
+}
+
+fn drain_feature(said: impl IntoIterator<Item = Option<OnDisconnect>>) -> Option<String> {
+    let mut said = said.into_iter();
+    let drains = said.any(|it| it == Some(OnDisconnect::Drain));
+    drains.then(|| ON_DISCONNECT.to_owned())
 }
 
 fn rules_features<'a>(rules: impl Iterator<Item = &'a Rule> + Clone) -> Vec<String> {

@@ -50,11 +50,24 @@ pub struct Route {
     /// How long a stream may be silent until its caller is sent a comment; zero: for ever. `None`: as
     /// the template says, or the default.
     pub heartbeat: Option<Duration>,
+    /// What becomes of the answer of a caller that hangs up. `None`: as the template says, or the
+    /// default.
+    pub on_disconnect: Option<OnDisconnect>,
     /// Where what is missing comes from; without one nothing is.
     pub template: Option<Template>,
     /// What callers are told with the 403 that each of its requests is answered; `None`: it is
     /// in force.
     pub suspension: Option<String>,
+}
+
+/// What becomes of the answer of a caller that hangs up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDisconnect {
+    /// The provider is cancelled; what it had still to come is estimated.
+    #[default]
+    Cancel,
+    /// It is read on in the background, for what it costs exactly.
+    Drain,
 }
 
 /// Where a route takes from what it has not of its own.

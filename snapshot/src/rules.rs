@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::{Authentication, Grant, Rule};
+use crate::domain::{Authentication, Grant, OnDisconnect, Rule};
 
 /// What an AIRoute without hosts lends to routes that name it.
 ///
@@ -26,4 +26,7 @@ pub struct Rules {
     /// How long a stream may be silent until its caller is sent a comment, for routes without their
     /// own; zero: for ever, `None`: the default.
     pub heartbeat: Option<Duration>,
+    /// What becomes of the answer of a caller that hangs up, for routes without their own; `None`: the
+    /// default.
+    pub on_disconnect: Option<OnDisconnect>,
 }

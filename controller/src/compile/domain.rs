@@ -219,6 +219,7 @@ fn route(index: &Index, name: &ObjectName, spec: &AIRouteSpec) -> Route {
         },
         head_bytes: spec.head_bytes.map(MaxBody::bytes),
         heartbeat: spec.heartbeat.map(|it| it.0),
+        on_disconnect: spec.on_disconnect.map(rules::on_disconnect),
         template,
         suspension: suspension(spec),
     }

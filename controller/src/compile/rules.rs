@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use turnpike_crds::AIRouteSpec;
 use turnpike_crds::ai_route::{
-    Allow, Authentication as Authenticated, AuthenticationMode, BackendRef, PathMatchType,
-    RouteMatch, RouteRule,
+    Allow, Authentication as Authenticated, AuthenticationMode, BackendRef,
+    OnDisconnect as Disconnected, PathMatchType, RouteMatch, RouteRule,
 };
 use turnpike_crds::retries::FailoverCondition;
 use turnpike_snapshot::domain::{
-    Authentication, Backend, DEFAULT_MAX_BODY_BYTES, Grant, HeaderMatch, Match, PathMatch, Rule,
+    Authentication, Backend, DEFAULT_MAX_BODY_BYTES, Grant, HeaderMatch, Match, OnDisconnect,
+    PathMatch, Rule,
 };
 use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::retries::{Failure, Retries};
@@ -51,6 +52,7 @@ pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Rules> {
         max_body_bytes: spec.max_body_bytes.map_or(MaxBody::DEFAULT, MaxBody::bytes),
         head_bytes: spec.head_bytes.map(MaxBody::bytes),
         heartbeat: spec.heartbeat.map(|it| it.0),
+        on_disconnect: spec.on_disconnect.map(on_disconnect),
     })
 }
 
@@ -78,6 +80,13 @@ pub(crate) fn model_issues(spec: &AIRouteSpec) -> Vec<Issue> {
         }
     }
     issues
+}
+
+pub(crate) fn on_disconnect(spec: Disconnected) -> OnDisconnect {
+    match spec {
+        Disconnected::Cancel => OnDisconnect::Cancel,
+        Disconnected::Drain => OnDisconnect::Drain,
+    }
 }
 
 pub(crate) fn authentication(spec: &Authenticated) -> Authentication {

@@ -7,10 +7,11 @@ mod status;
 use std::time::Duration;
 
 use turnpike_crds::ai_provider::ProviderState;
+use turnpike_crds::ai_route;
 use turnpike_snapshot::consumer::Consumer;
 use turnpike_snapshot::credential::Credential;
 use turnpike_snapshot::domain::{
-    Authentication, Backend, Domain, Grant, Match, Route, Rule, Template,
+    Authentication, Backend, Domain, Grant, Match, OnDisconnect, Route, Rule, Template,
 };
 use turnpike_snapshot::provider::{
     Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
@@ -115,6 +116,7 @@ fn plain_route(name: &str, allow: Vec<Grant>, rules: Vec<Rule>) -> Route {
         max_body_bytes: Some(32 << 20),
         head_bytes: None,
         heartbeat: None,
+        on_disconnect: None,
         template: None,
         suspension: None,
     }
@@ -711,6 +713,7 @@ fn a_tenant_refers_to_its_template_whose_providers_are_its_own() {
             max_body_bytes: None,
             head_bytes: None,
             heartbeat: None,
+            on_disconnect: None,
             template: Some(Template::Rules(name(PLATFORM, "plan"))),
             suspension: None,
         }
@@ -742,6 +745,25 @@ fn a_heartbeat_is_the_routes_own_or_its_templates() {
     index.apply(own.rules_from(PLATFORM, "plan").event());
     let heartbeat = first_route(&index, "x.test").heartbeat;
     assert_eq!(heartbeat, Some(Duration::ZERO));
+}
+
+#[test]
+fn what_becomes_of_leavers_answers_is_the_routes_own_or_its_templates() {
+    let mut index = tenant_of_plan();
+    let plan = route(PLATFORM, "plan").rule(&[], "p");
+    let plan = plan.on_disconnect(ai_route::OnDisconnect::Drain);
+    index.apply(plan.grant(Some(("plan", "gold"))).event());
+    assert_eq!(first_route(&index, "x.test").on_disconnect, None);
+    let Some(Snapshot::Rules(rules)) = snapshot(&index, &Name::Rules(name(PLATFORM, "plan")))
+    else {
+        panic!("the template is a snapshot");
+    };
+    assert_eq!(rules.on_disconnect, Some(OnDisconnect::Drain));
+    let own = route("t", "main").host("x.test");
+    let own = own.on_disconnect(ai_route::OnDisconnect::Cancel);
+    index.apply(own.rules_from(PLATFORM, "plan").event());
+    let said = first_route(&index, "x.test").on_disconnect;
+    assert_eq!(said, Some(OnDisconnect::Cancel));
 }
 
 #[test]

@@ -200,6 +200,41 @@ pub enum RefusalLabel {
     Flood,
 }
 
+/// How the reading of an answer ended whose caller had gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainLabel {
+    /// All of it came.
+    Whole,
+    /// It came to no clean end.
+    Failed,
+    /// It was longer than is read, or took longer.
+    TooLong,
+    /// It was not begun, since too many were under way.
+    Full,
+    /// The process came to its end before.
+    Shutdown,
+}
+
+impl DrainLabel {
+    pub(super) const ALL: [Self; 5] = [
+        Self::Whole,
+        Self::Failed,
+        Self::TooLong,
+        Self::Full,
+        Self::Shutdown,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Failed => "failed",
+            Self::TooLong => "too_long",
+            Self::Full => "full",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
 impl RefusalLabel {
     pub(super) const ALL: [Self; 5] = [
         Self::Address,
@@ -267,5 +302,7 @@ mod tests {
         assert_eq!(handshakes, std::array::from_fn(|place| place));
         let refusals = RefusalLabel::ALL.map(|label| label as usize);
         assert_eq!(refusals, std::array::from_fn(|place| place));
+        let drains = DrainLabel::ALL.map(|label| label as usize);
+        assert_eq!(drains, std::array::from_fn(|place| place));
     }
 }

@@ -151,6 +151,9 @@ async fn resume(
     heartbeat: Option<Heartbeat>,
     account: &mut Account,
 ) -> Result<()> {
+    if wait::is_abandoned() {
+        return Err(error);
+    }
     let Turn::Again(pause) = course.after(&error, &mut rand::rng()) else {
         return Err(error);
     };

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body::Body;
 use tokio::time::Instant;
 use turnpike_protocol::{ClientProtocol, Decoded, Head, Operation};
+use turnpike_snapshot::domain::OnDisconnect;
 
 use super::admit::{self, Admitted, Counted, Laid, authorize};
 use super::attempt::{self, Attempted, Order, OrderBody, longest_total};
@@ -169,6 +170,10 @@ async fn carry(
     note_match(account, &matched);
     matched.route.refuse_suspended()?;
     asked.body.limit(matched.route.max_body_bytes())?;
+    if matched.route.on_disconnect() == OnDisconnect::Drain {
+        let tenant = routes.domain().namespace.clone();
+        account.drain_by(gateway.drains.of(tenant));
+    }
     let consumer = matched.consumer.as_deref();
     authorize(matched.route.allow()?, consumer, &model)?;
     if let Received::Begun(_) = asked.body {

@@ -9,7 +9,6 @@
 
 mod body;
 mod clocks;
-mod early;
 mod heartbeat;
 mod held;
 mod whole;
@@ -19,9 +18,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::Body;
 use turnpike_protocol::Decoded;
 
-pub use body::{BodyError, ResponseBody};
+pub use body::{BodyError, ResponseBody, Rest, finish};
 pub use clocks::{Clocks, Interruption};
-pub use early::Rest;
 pub use heartbeat::Heartbeat;
 pub use held::HeldStream;
 pub use whole::{bad_answer, read_error, read_whole};
@@ -29,6 +27,7 @@ pub use whole::{bad_answer, read_error, read_whole};
 use super::error::REQUEST_ID;
 use super::settle::Account;
 use super::wait::Opening;
+use crate::drains::TenantDrains;
 
 /// Tells nginx and its kin to pass chunks as they come.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -57,10 +56,10 @@ pub fn respond(
 }
 
 /// Begins a stream of which there is nothing yet: what is left of the request's future follows.
-pub fn begin(opening: Opening, rest: Rest) -> Response<ResponseBody> {
+pub fn begin(opening: Opening, rest: Rest, drains: Option<TenantDrains>) -> Response<ResponseBody> {
     let mut headers = opening.headers;
     headers.insert(REQUEST_ID, opening.id);
-    stream_of(headers, ResponseBody::early(rest, opening.uptake))
+    stream_of(headers, ResponseBody::early(rest, opening.uptake, drains))
 }
 
 fn stream_of(mut headers: HeaderMap, body: ResponseBody) -> Response<ResponseBody> {

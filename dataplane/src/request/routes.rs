@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
-use turnpike_snapshot::domain::{DEFAULT_HEAD_BYTES, DEFAULT_HEARTBEAT, DEFAULT_MAX_BODY_BYTES};
+use turnpike_snapshot::domain::{
+    DEFAULT_HEAD_BYTES, DEFAULT_HEARTBEAT, DEFAULT_MAX_BODY_BYTES, OnDisconnect,
+};
 
 use super::error::{RequestError, Result};
 use crate::store::view::{
@@ -147,6 +149,12 @@ impl<'a> Route<'a> {
         let lent = self.lent().and_then(|rules| rules.heartbeat);
         let every = self.own.heartbeat.or(lent).unwrap_or(DEFAULT_HEARTBEAT);
         (!every.is_zero()).then_some(every)
+    }
+
+    /// What becomes of the answer of a caller that hangs up.
+    pub fn on_disconnect(self) -> OnDisconnect {
+        let lent = self.lent().and_then(|rules| rules.on_disconnect);
+        self.own.on_disconnect.or(lent).unwrap_or_default()
     }
 
     fn lent(self) -> Option<&'a RulesView> {

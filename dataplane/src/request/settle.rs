@@ -19,9 +19,11 @@ use turnpike_protocol::{Operation, Usage};
 
 use super::error::RequestError;
 use super::request_id::RequestId;
+use super::wait;
 use crate::access_log::{End, Models, Record, Tokens};
 use crate::arrival::{Arrival, HostName, Uptake};
 use crate::budget::Charge;
+use crate::drains::TenantDrains;
 use crate::gateway::Gateway;
 use crate::metrics::{InFlight, OperationLabel};
 use crate::quota::{Output, Ticket};
@@ -53,6 +55,9 @@ pub struct Account {
     failed: Option<StatusCode>,
     end: Option<End>,
     uptake: Uptake,
+    /// What reads the answer on if the caller hangs up; `None`: then it is cancelled.
+    drains: Option<TenantDrains>,
+    is_abandoned: bool,
     _open: InFlight,
     /// Who waits for the settlements waits for this request's, though it is not begun yet.
     _owed: TaskTrackerToken,
@@ -118,6 +123,8 @@ impl Account {
             failed: None,
             end: None,
             uptake: arrival.uptake.clone(),
+            drains: None,
+            is_abandoned: false,
             _open: gateway.metrics.begin(),
             _owed: gateway.settling.token(),
         }
@@ -181,12 +188,40 @@ impl Account {
     /// Notes how far the attempt got with a provider.
     pub fn spent(&mut self, spent: Spent) {
         self.spent = spent;
+        self.tell_drains();
+    }
+
+    /// Has the answer read on if the caller hangs up, by these, as soon as a provider is at work.
+    pub fn drain_by(&mut self, drains: TenantDrains) {
+        self.drains = Some(drains);
+    }
+
+    fn tell_drains(&self) {
+        if let Some(drains) = &self.drains {
+            let is_taken = self.spent == Spent::Taken;
+            wait::drain_by(is_taken.then(|| drains.clone()));
+        }
+    }
+
+    /// Gives what reads the answer on, to who does so now.
+    pub fn take_drains(&mut self) -> Option<TenantDrains> {
+        self.drains.take()
+    }
+
+    /// Notes that the caller has gone, and whether it has seen the head of the answer: what follows is
+    /// read for what it costs.
+    pub fn abandon(&mut self, has_seen_head: bool) {
+        self.is_abandoned = true;
+        self.drains = None;
+        if !has_seen_head {
+            self.note(|record| record.status = CLIENT_CLOSED_REQUEST);
+        }
     }
 
     /// Notes that an attempt failed and another follows.
     pub fn attempt_failed(&mut self, error: &RequestError) {
         self.spent_before = self.reached();
-        self.spent = Spent::Unsent;
+        self.spent(Spent::Unsent);
         self.note(|record| record.failed_attempts += 1);
         if let Some(fault) = error.upstream_fault() {
             self.gateway.metrics.upstream_fault(fault);
@@ -240,7 +275,9 @@ impl Account {
 
     /// Notes bytes handed to the client's connection.
     pub fn handed(&mut self, bytes: usize) {
-        self.note(|record| record.bytes_out += bytes as u64);
+        if !self.is_abandoned {
+            self.note(|record| record.bytes_out += bytes as u64);
+        }
     }
 
     /// Notes the status that the client is told.
@@ -269,15 +306,20 @@ impl Account {
 
     fn end(&self) -> End {
         match self.end {
-            Some(end) => end,
+            Some(end) if !self.is_abandoned => end,
             None if std::thread::panicking() => End::Panic,
-            None if self.uptake.is_expired() => End::Timeout("clientWrite"),
-            None => End::ClientGone,
+            _ if self.uptake.is_expired() => End::Timeout("clientWrite"),
+            _ => End::ClientGone,
         }
     }
 
+    /// Whether the answer came to its end, handed over or not.
+    fn is_whole(&self) -> bool {
+        self.end == Some(End::Complete)
+    }
+
     /// What was used: the provider's figures, and where it gave none, estimates.
-    fn tokens(&self, record: &Record, end: End) -> Option<Tokens> {
+    fn tokens(&self, record: &Record) -> Option<Tokens> {
         if self.session.is_some() {
             return self.session;
         }
@@ -289,7 +331,7 @@ impl Account {
         let weigh = |bytes| estimator.estimate(model, bytes, Output::Nothing);
         Some(tokens::count(Known {
             usage: self.usage,
-            is_whole: end == End::Complete,
+            is_whole: self.is_whole(),
             makes_output: self.operation != OperationLabel::Embeddings,
             input_estimate: weigh(record.bytes_in),
             output_estimate: weigh(self.output_bytes),
@@ -363,9 +405,9 @@ impl Drop for Account {
             return;
         };
         let end = self.end();
-        let tokens = self.tokens(&record, end);
+        let tokens = self.tokens(&record);
         self.settle_quota(tokens);
-        if end == End::Complete && self.session.is_none() {
+        if self.is_whole() && self.session.is_none() {
             self.learn(&record);
         }
         let elapsed = self.arrived.elapsed();

@@ -1,8 +1,8 @@
 //! What an answer in the making knows of who waits for it, and tells them before it is there.
 //!
 //! A request's future hands over its result alone. What comes before that is left here for whoever
-//! polls it: the caller's connection, or the body of an answer that was begun without it. It lasts for
-//! one poll. Outside of one, nobody waits and nothing is told.
+//! polls it: the caller's connection, the body of an answer that was begun without it, or a task once
+//! the caller has gone. It lasts for one poll. Outside of one, nobody waits and nothing is told.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use http::{HeaderMap, HeaderValue};
 
 use crate::arrival::Uptake;
+use crate::drains::TenantDrains;
 
 tokio::task_local! {
     static WAIT: Wait;
@@ -23,6 +24,8 @@ pub enum Stage {
     Unanswered,
     /// A head that says 200, and comments.
     Begun,
+    /// It has gone; the answer is read for what it costs.
+    Abandoned,
 }
 
 /// What a stream is begun with while there is nothing of it.
@@ -40,12 +43,15 @@ pub struct Told {
     pub is_beat: bool,
     /// The answer is to be begun with this.
     pub opening: Option<Box<Opening>>,
+    /// Where that has changed: what reads the answer on if the caller goes now.
+    pub drains: Option<Option<TenantDrains>>,
 }
 
 struct Wait {
     stage: Stage,
     is_beat: Cell<bool>,
     opening: Cell<Option<Box<Opening>>>,
+    drains: Cell<Option<Option<TenantDrains>>>,
 }
 
 /// Polls an answer for who is at this stage.
@@ -58,12 +64,14 @@ pub fn poll<F: Future + ?Sized>(
         stage,
         is_beat: Cell::default(),
         opening: Cell::default(),
+        drains: Cell::default(),
     };
     WAIT.sync_scope(wait, || {
         let polled = answer.poll(cx);
         let told = WAIT.with(|wait| Told {
             is_beat: wait.is_beat.take(),
             opening: wait.opening.take(),
+            drains: wait.drains.take(),
         });
         (polled, told)
     })
@@ -72,6 +80,11 @@ pub fn poll<F: Future + ?Sized>(
 /// Tells that there was silence for too long.
 pub fn beat() {
     let _ = WAIT.try_with(|wait| wait.is_beat.set(true));
+}
+
+/// Tells what reads the answer on if the caller goes now; `None`: then it is cancelled.
+pub fn drain_by(drains: Option<TenantDrains>) {
+    let _ = WAIT.try_with(|wait| wait.drains.set(Some(drains)));
 }
 
 /// Polls what an answer is made by. Where it was silent for too long and the caller has seen nothing,
@@ -94,6 +107,14 @@ pub fn poll_silent<F: Future>(
 
 /// Whether the caller has seen the head of an answer, which cannot be another one any more.
 pub fn is_begun() -> bool {
-    WAIT.try_with(|wait| wait.stage == Stage::Begun)
-        .unwrap_or(false)
+    is_at(Stage::Begun)
+}
+
+/// Whether nobody waits for an answer any more.
+pub fn is_abandoned() -> bool {
+    is_at(Stage::Abandoned)
+}
+
+fn is_at(stage: Stage) -> bool {
+    WAIT.try_with(|wait| wait.stage == stage).unwrap_or(false)
 }

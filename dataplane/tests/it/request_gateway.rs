@@ -21,6 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use turnpike_dataplane::access_log::{AccessLog, Writer};
 use turnpike_dataplane::budget::Budget;
+use turnpike_dataplane::drains::Drains;
 use turnpike_dataplane::listen::{Door, Drain, Listener};
 use turnpike_dataplane::metrics::Metrics;
 use turnpike_dataplane::quota::{
@@ -197,13 +198,12 @@ impl TestGateway {
             stop_counting.clone(),
         );
         let budget = Budget::default();
+        let lost = access_log.dropped_count();
+        let metrics = Metrics::new(store.clone(), counts, lost, budget.clone());
+        let metrics = Arc::new(metrics);
         let shared = Arc::new(Gateway {
-            metrics: Arc::new(Metrics::new(
-                store.clone(),
-                counts,
-                access_log.dropped_count(),
-                budget.clone(),
-            )),
+            drains: Drains::new(metrics.clone()),
+            metrics,
             store,
             quotas,
             estimator: Estimator::default(),

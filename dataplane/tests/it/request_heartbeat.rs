@@ -44,7 +44,7 @@ fn asked(version: Version, body: &Value) -> http::Request<Full<Bytes>> {
 }
 
 /// Reads until so many comments have come after what is given, and gives what came.
-async fn until_comments(body: &mut Incoming, count: usize, after: &str) -> String {
+pub(super) async fn until_comments(body: &mut Incoming, count: usize, after: &str) -> String {
     let mut seen = String::new();
     let is_enough = |seen: &str| match seen.split_once(after) {
         Some((_, rest)) => rest.matches(COMMENT).count() >= count,
@@ -293,6 +293,7 @@ async fn a_template_lends_its_heartbeat() {
         max_body_bytes: 1000,
         head_bytes: None,
         heartbeat: Some(OFTEN),
+        on_disconnect: None,
     };
     world.templates.push((object("plan"), lent));
     world.route().template = Some(Template::Rules(object("plan")));

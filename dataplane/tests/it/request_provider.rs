@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::PollSemaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 /// What the provider does with a request.
@@ -37,6 +38,8 @@ pub(super) enum Script {
     Silent,
     /// Does so once it is let, and not before.
     Let(Arc<Semaphore>, Box<Script>),
+    /// Streams some chunks at once, and the others, to a clean end, once it is let.
+    Halves(Vec<Bytes>, Arc<Semaphore>, Vec<Bytes>),
     /// The first with one request, the second with all that come later.
     Once(Box<Script>, Box<Script>),
 }
@@ -273,6 +276,16 @@ impl Role {
         }
         match script {
             Script::Silent | Script::Once(..) | Script::Let(..) => std::future::pending().await,
+            Script::Halves(first, leave, others) => {
+                let response = Response::new(Played {
+                    chunks: first.clone().into_iter(),
+                    end: End::Clean,
+                    hangs: self.hangs,
+                    watch,
+                    others: Some((PollSemaphore::new(leave.clone()), others.clone())),
+                });
+                Ok(response)
+            }
             Script::Reply {
                 status,
                 headers,
@@ -285,6 +298,7 @@ impl Role {
                     end: *end,
                     hangs: self.hangs,
                     watch,
+                    others: None,
                 });
                 *response.status_mut() = StatusCode::from_u16(*status).unwrap();
                 for (name, value) in headers {
@@ -315,6 +329,8 @@ struct Played {
     end: End,
     hangs: Arc<Semaphore>,
     watch: Watch,
+    /// What comes once it is let.
+    others: Option<(PollSemaphore, Vec<Bytes>)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -333,6 +349,14 @@ impl Body for Played {
             // Each chunk goes out by itself.
             cx.waker().wake_by_ref();
             return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        if let Some((leave, _)) = &mut self.others {
+            if let Some(leave) = ready!(leave.poll_acquire(cx)) {
+                leave.forget();
+            }
+            let others = self.others.take().map(|(_, others)| others);
+            self.chunks = others.unwrap_or_default().into_iter();
+            return self.poll_frame(cx);
         }
         match self.end {
             End::Hang => {

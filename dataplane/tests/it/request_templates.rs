@@ -20,6 +20,7 @@ fn plan() -> Rules {
         max_body_bytes: 1000,
         head_bytes: None,
         heartbeat: None,
+        on_disconnect: None,
     }
 }
 

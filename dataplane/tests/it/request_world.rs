@@ -153,6 +153,7 @@ impl World {
             max_body_bytes: Some(1 << 20),
             head_bytes: None,
             heartbeat: None,
+            on_disconnect: None,
             template: None,
             suspension: None,
         };

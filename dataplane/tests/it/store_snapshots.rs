@@ -49,6 +49,7 @@ pub(crate) fn domain(route: &str) -> Snapshot {
             max_body_bytes: Some(1024),
             head_bytes: None,
             heartbeat: None,
+            on_disconnect: None,
             template: None,
             suspension: None,
         }],

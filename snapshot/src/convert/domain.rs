@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::provider::millis;
 use super::{ConvertError, non_empty, read_all};
 use crate::domain::{
-    Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule, Template,
+    Authentication, Backend, Domain, Grant, HeaderMatch, Match, OnDisconnect, PathMatch, Route,
+    Rule, Template,
 };
 use crate::name::ObjectName;
 use crate::proto;
@@ -59,6 +60,7 @@ impl From<&Route> for proto::Route {
             max_body_bytes: route.max_body_bytes.unwrap_or_default(),
             head_bytes: route.head_bytes,
             heartbeat_ms: route.heartbeat.map(millis),
+            on_disconnect: proto::OnDisconnect::from(route.on_disconnect).into(),
             template: route.template.as_ref().map(|template| proto::Template {
                 state: Some(template.into()),
                 authentication: route.authentication.is_none(),
@@ -88,11 +90,31 @@ impl TryFrom<proto::Route> for Route {
             max_body_bytes: is_own(|it| it.max_body_bytes).then_some(route.max_body_bytes),
             head_bytes: route.head_bytes,
             heartbeat: route.heartbeat_ms.map(Duration::from_millis),
+            on_disconnect: on_disconnect(route.on_disconnect)?,
             name: route.name,
             rules: read_all(route.rules)?,
             template: route.template.map(TryInto::try_into).transpose()?,
             suspension: route.suspension.map(|suspension| suspension.message),
         })
+    }
+}
+
+impl From<Option<OnDisconnect>> for proto::OnDisconnect {
+    fn from(said: Option<OnDisconnect>) -> Self {
+        match said {
+            None => Self::Unspecified,
+            Some(OnDisconnect::Cancel) => Self::Cancel,
+            Some(OnDisconnect::Drain) => Self::Drain,
+        }
+    }
+}
+
+pub(super) fn on_disconnect(code: i32) -> Result<Option<OnDisconnect>, ConvertError> {
+    match proto::OnDisconnect::try_from(code) {
+        Ok(proto::OnDisconnect::Unspecified) => Ok(None),
+        Ok(proto::OnDisconnect::Cancel) => Ok(Some(OnDisconnect::Cancel)),
+        Ok(proto::OnDisconnect::Drain) => Ok(Some(OnDisconnect::Drain)),
+        Err(_) => Err(ConvertError::Missing("on_disconnect")),
     }
 }
 

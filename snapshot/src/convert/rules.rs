@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::domain::on_disconnect;
 use super::provider::millis;
 use super::{ConvertError, read_all};
 use crate::proto;
@@ -16,6 +17,7 @@ impl From<&Rules> for proto::Rules {
             max_body_bytes: rules.max_body_bytes,
             head_bytes: rules.head_bytes,
             heartbeat_ms: rules.heartbeat.map(millis),
+            on_disconnect: proto::OnDisconnect::from(rules.on_disconnect).into(),
         }
     }
 }
@@ -34,6 +36,7 @@ impl TryFrom<proto::Rules> for Rules {
             max_body_bytes: rules.max_body_bytes,
             head_bytes: rules.head_bytes,
             heartbeat: rules.heartbeat_ms.map(Duration::from_millis),
+            on_disconnect: on_disconnect(rules.on_disconnect)?,
         })
     }
 }

@@ -13,7 +13,8 @@ use crate::certificate::{Authority, Certificate, FleetCertificates, KeyedCertifi
 use crate::consumer::Consumer;
 use crate::credential::Credential;
 use crate::domain::{
-    Authentication, Backend, Domain, Grant, HeaderMatch, Match, PathMatch, Route, Rule, Template,
+    Authentication, Backend, Domain, Grant, HeaderMatch, Match, OnDisconnect, PathMatch, Route,
+    Rule, Template,
 };
 use crate::endpoints::Endpoints;
 use crate::name::{ObjectName, ServicePort};
@@ -148,6 +149,8 @@ fn route() -> impl Strategy<Value = Route> {
     )
         .prop_map(
             |(name, authentication, allow, rules, max_body_bytes)| Route {
+                on_disconnect: [None, Some(OnDisconnect::Cancel), Some(OnDisconnect::Drain)]
+                    [usize::from(max_body_bytes as u8 % 3)],
                 name,
                 authentication: Some(authentication),
                 allow: Some(allow),
@@ -183,6 +186,8 @@ fn route() -> impl Strategy<Value = Route> {
 fn rules() -> impl Strategy<Value = Rules> {
     (authentication(), grants(), vec(rule(), 0..3), any::<u64>()).prop_map(
         |(authentication, allow, rules, max_body_bytes)| Rules {
+            on_disconnect: [None, Some(OnDisconnect::Cancel), Some(OnDisconnect::Drain)]
+                [usize::from(max_body_bytes as u8 % 3)],
             authentication,
             allow,
             rules,
@@ -451,6 +456,7 @@ fn the_version_of_a_domain_without_newer_members_stays_what_it_was() {
         max_body_bytes: Some(1024),
         head_bytes: None,
         heartbeat: None,
+        on_disconnect: None,
         template: None,
         suspension: None,
     };
@@ -465,6 +471,45 @@ fn the_version_of_a_domain_without_newer_members_stays_what_it_was() {
         Version::of(&domain).to_string(),
         "778e5b4ad466532410e30e255452a1dc"
     );
+}
+
+#[test]
+fn a_route_or_template_that_drains_needs_a_data_plane_that_does() {
+    let features = |on_disconnect| {
+        let mut rules = Rules {
+            authentication: Authentication::Required,
+            allow: Vec::new(),
+            rules: Vec::new(),
+            max_body_bytes: 1,
+            head_bytes: None,
+            heartbeat: None,
+            on_disconnect: None,
+        };
+        rules.on_disconnect = on_disconnect;
+        let route = Route {
+            name: "main".into(),
+            authentication: None,
+            allow: None,
+            rules: Vec::new(),
+            max_body_bytes: None,
+            head_bytes: None,
+            heartbeat: None,
+            on_disconnect,
+            template: None,
+            suspension: None,
+        };
+        let domain = Domain {
+            routes: vec![route],
+            ..Domain::default()
+        };
+        let snapshots = [Snapshot::Rules(rules), Snapshot::Domain(domain)];
+        snapshots.map(|snapshot| snapshot.features())
+    };
+    let drain = [crate::ON_DISCONNECT.to_owned()];
+    assert_eq!(features(Some(OnDisconnect::Drain)), [drain.clone(), drain]);
+    for said in [None, Some(OnDisconnect::Cancel)] {
+        assert_eq!(features(said), [[], []] as [[String; 0]; 2]);
+    }
 }
 
 #[test]

@@ -96,6 +96,7 @@ fn routes(rule: Rule, granted: &[&str], counted: &[&str]) -> Routes {
         max_body_bytes: Some(1),
         head_bytes: None,
         heartbeat: None,
+        on_disconnect: None,
         template: None,
         suspension: None,
     };

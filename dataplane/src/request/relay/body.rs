@@ -1,6 +1,9 @@
 //! The body that the client's connection pulls; it carries the account, so that whatever becomes of
 //! it settles.
 
+mod early;
+mod unheard;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,22 +13,25 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
-use super::early::{Broken, Early, Rest};
 use super::held::{HeldStream, Pulled};
 use crate::access_log::End;
 use crate::arrival::Uptake;
+use crate::drains::TenantDrains;
 use crate::request::error::RequestError;
 use crate::request::settle::Account;
+use early::{Broken, Early};
+
+pub use early::{Rest, finish};
 
 /// Between a stream's last words and its unclean end, so that they are on the wire before the
 /// connection or stream is torn down.
-pub(super) const LAST_WORDS: Duration = Duration::from_millis(20);
+const LAST_WORDS: Duration = Duration::from_millis(20);
 /// How long a client waits for its stream's end after the end mark, so that the provider's
 /// connection is read to its end and can serve again.
 const CLEAN_END: Duration = Duration::from_millis(100);
 
 /// No event: clients skip it.
-pub(super) const PROBE: &[u8] = b":\n\n";
+const PROBE: &[u8] = b":\n\n";
 
 /// What clients are answered with.
 pub struct ResponseBody(Kind);
@@ -105,8 +111,8 @@ impl ResponseBody {
     }
 
     /// Of an answer that is begun before there is anything of it.
-    pub(super) fn early(rest: Rest, uptake: Uptake) -> Self {
-        Self(Kind::Early(Box::new(Early::new(rest, uptake))))
+    pub(super) fn early(rest: Rest, uptake: Uptake, drains: Option<TenantDrains>) -> Self {
+        Self(Kind::Early(Box::new(Early::new(rest, uptake, drains))))
     }
 
     /// Of one that was, and ends with this error event.

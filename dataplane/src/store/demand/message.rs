@@ -11,15 +11,15 @@ use turnpike_snapshot::proto::{
 };
 use turnpike_snapshot::provider::ProviderKind;
 use turnpike_snapshot::{
-    EGRESS_PROXY, ENDPOINTS, FAILOVER, GRANTS, HALT, Name, PROTOCOL_VERSION, PROVIDER_TLS,
-    SUSPENSION, TEMPLATES, TLS, Version, convert,
+    EGRESS_PROXY, ENDPOINTS, FAILOVER, GRANTS, HALT, Name, ON_DISCONNECT, PROTOCOL_VERSION,
+    PROVIDER_TLS, SUSPENSION, TEMPLATES, TLS, Version, convert,
 };
 
 use crate::store::apply::{Change, ChangeKind, Refusal};
 use crate::store::book::{Outgoing, Restated};
 
 /// What this data plane obeys besides what it speaks to providers.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
     TEMPLATES,
     GRANTS,
     SUSPENSION,
@@ -29,6 +29,7 @@ const FEATURES: [&str; 9] = [
     FAILOVER,
     PROVIDER_TLS,
     EGRESS_PROXY,
+    ON_DISCONNECT,
 ];
 
 /// Names in one message: at about 100 bytes each, a quarter of the 4 MiB that

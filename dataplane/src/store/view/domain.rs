@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use turnpike_snapshot::domain::{
-    Authentication, Backend, Domain, Grant, HeaderMatch, Match, Route, Rule, Template,
+    Authentication, Backend, Domain, Grant, HeaderMatch, Match, OnDisconnect, Route, Rule, Template,
 };
 use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::retries::Retries;
@@ -56,6 +56,9 @@ pub struct RouteView {
     /// How long a stream may be silent until its caller is sent a comment; zero: for ever. `None`: as
     /// the template says, or the default.
     pub heartbeat: Option<Duration>,
+    /// What becomes of the answer of a caller that hangs up; `None`: as the template says, or the
+    /// default.
+    pub on_disconnect: Option<OnDisconnect>,
     /// Where what is missing comes from.
     pub template: Option<TemplateView>,
     /// What callers are told; `None`: it is in force.
@@ -86,6 +89,8 @@ pub struct RulesView {
     pub head_bytes: Option<u64>,
     /// Of streams, for routes without their own; `None`: the default.
     pub heartbeat: Option<Duration>,
+    /// For routes without their own; `None`: the default.
+    pub on_disconnect: Option<OnDisconnect>,
 }
 
 /// How callers show who they are.
@@ -196,6 +201,7 @@ impl RouteView {
             max_body_bytes: route.max_body_bytes,
             head_bytes: route.head_bytes,
             heartbeat: route.heartbeat,
+            on_disconnect: route.on_disconnect,
             template: route.template.as_ref().map(|template| match template {
                 Template::Rules(name) => TemplateView::Rules(tables.rules.slot(name)),
                 Template::Faulty { reason } => TemplateView::Faulty(reason.as_str().into()),
@@ -220,6 +226,7 @@ impl RulesView {
             max_body_bytes: template.max_body_bytes,
             head_bytes: template.head_bytes,
             heartbeat: template.heartbeat,
+            on_disconnect: template.on_disconnect,
         })
     }
 }

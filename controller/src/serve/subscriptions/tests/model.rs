@@ -334,6 +334,7 @@ pub(super) fn domain(version: u64, providers: &[&str]) -> Snapshot {
             max_body_bytes: Some(version),
             head_bytes: None,
             heartbeat: None,
+            on_disconnect: None,
             template: None,
             suspension: None,
         }],
