@@ -43,6 +43,7 @@ mod route_failover;
 mod route_main_job;
 mod route_matching;
 mod route_realtime;
+mod route_silence;
 mod route_templates;
 mod secrets_stay_secret;
 mod standalone_check;
