@@ -303,3 +303,89 @@ async fn a_template_lends_its_heartbeat() {
         .await;
     until_comments(&mut response.into_body(), 1, "").await;
 }
+
+/// A stream of the first provider that fails, what comes of it, and whether content was among it.
+fn failing(events_before: usize, fault: &str, is_one_piece: bool) -> (Script, String, bool) {
+    let before = [": ping\n\n", ROLE, HALF, HALF];
+    let before = &before[..events_before];
+    let (last, end) = match fault {
+        "cut" => ("", End::Cut),
+        _ => (ERROR, End::Clean),
+    };
+    let mut chunks: Vec<String> = before.iter().map(|event| (*event).to_owned()).collect();
+    chunks.push(last.to_owned());
+    if is_one_piece {
+        chunks = vec![chunks.concat()];
+    }
+    chunks.retain(|chunk| !chunk.is_empty());
+    let script = Script::Reply {
+        status: 200,
+        headers: vec![("content-type", "text/event-stream".into())],
+        chunks: chunks.into_iter().map(Bytes::from).collect(),
+        end,
+    };
+    (script, before.concat(), events_before > 2)
+}
+
+#[tokio::test]
+async fn every_fault_at_every_event_gives_one_stream_or_one_error() {
+    for (is_begun, is_saved, is_one_piece) in
+        (0..8).map(|case| (case & 1 != 0, case & 2 != 0, case & 4 != 0))
+    {
+        for (fault, events_before) in ["cut", "error"]
+            .into_iter()
+            .flat_map(|fault| (0..=4).map(move |at| (fault, at)))
+        {
+            let case = format!(
+                "{fault} after {events_before} events, in one piece: {is_one_piece}, begun: \
+                 {is_begun}, saved: {is_saved}"
+            );
+            let (script, seen, has_content) = failing(events_before, fault, is_one_piece);
+            let (first, leave) = held_back(script).await;
+            let second = match is_saved {
+                true => good(true).await,
+                false => FakeProvider::start(error(500, "internal_error")).await,
+            };
+            let mut world = tiers(&[first.url(), second.url()], to_others(&ALL));
+            world.route().heartbeat = Some(if is_begun { OFTEN } else { Duration::ZERO });
+            let gateway = TestGateway::start(world).await;
+            if !is_begun {
+                leave.add_permits(1);
+            }
+            let (response, _open) = gateway
+                .open(asked(Version::HTTP_11, &chat_stream("x")))
+                .await;
+            let status = response.status().as_u16();
+            let mut body = response.into_body();
+            if is_begun {
+                until_comments(&mut body, 1, "").await;
+                leave.add_permits(1);
+            }
+            let (text, is_clean) = rest(&mut body).await;
+            let text = without_comments(&text);
+            if !has_content && is_saved {
+                assert_eq!(
+                    (status, is_clean, text),
+                    (200, true, WHOLE.concat()),
+                    "{case}"
+                );
+                continue;
+            }
+            if !has_content && !is_begun {
+                assert_eq!((status, is_clean), (502, true), "{case}: {text}");
+                assert!(text.starts_with("{\"error\":"), "{case}: {text}");
+                continue;
+            }
+            // A comment of the provider passes with the content that follows it.
+            let expected = if has_content { seen } else { String::new() };
+            let error = text.strip_prefix(without_comments(&expected).as_str());
+            let error = error.unwrap_or_else(|| panic!("{case}: {text}"));
+            let error = error
+                .strip_prefix("data: ")
+                .and_then(|it| it.strip_suffix("\n\n"));
+            let error: Value = serde_json::from_str(error.unwrap_or_default()).unwrap();
+            assert!(error["error"]["code"].is_string(), "{case}: {text}");
+            assert_eq!((status, is_clean), (200, false), "{case}");
+        }
+    }
+}
