@@ -521,6 +521,17 @@ pub(crate) fn service(
     }))
 }
 
+/// A Service with this port, where HTTP/2 is spoken in the clear.
+pub(crate) fn http2_service(namespace: &str, service: &str, port: (&str, u16)) -> Event {
+    let mut ports = self::ports(&[port]);
+    ports[0].is_http2 = true;
+    Event::Apply(Object::Service(ServiceData {
+        name: name(namespace, service),
+        has_selector: true,
+        ports,
+    }))
+}
+
 /// A slice `name` of a Service with these ready pods.
 pub(crate) fn slice(
     (namespace, slice): (&str, &str),
@@ -542,6 +553,7 @@ fn ports(ports: &[(&str, u16)]) -> Vec<Port> {
         .map(|&(name, number)| Port {
             name: name.into(),
             number,
+            is_http2: false,
         })
         .collect()
 }

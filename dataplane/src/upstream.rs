@@ -34,6 +34,6 @@ mod turn;
 pub use addresses::Addresses;
 pub use body::{AnswerBody, AnswerError, Arrived, BodyStopped, PiecesBody};
 pub use dns::Names;
-pub use endpoint::{Endpoint, Load};
+pub use endpoint::{Endpoint, Load, Plain};
 pub use pool::{Pool, SendError};
 pub use way::{Way, Ways};

@@ -15,8 +15,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Request, Response, StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
@@ -55,6 +56,7 @@ impl Behaviour {
 /// A request as the provider received it.
 #[derive(Debug, Clone)]
 pub struct Received {
+    pub version: Version,
     pub path: String,
     pub headers: hyper::HeaderMap,
     pub body: Bytes,
@@ -184,9 +186,9 @@ async fn serve(socket: TcpStream, shared: Arc<Shared>, stop: CancellationToken) 
     // Only a matter of speed.
     let _ = socket.set_nodelay(true);
     let service = service_fn(|request| answer(request, Arc::clone(&shared)));
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(socket), service);
+    let mut server = Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new());
+    let connection = server.serve_connection(TokioIo::new(socket), service);
     tokio::select! {
         () = stop.cancelled() => {}
         // A broken connection is what half of the behaviours are about.
@@ -204,6 +206,7 @@ async fn answer(
     // A request that breaks off is recorded as far as it came.
     let body = body.collect().await.map(|b| b.to_bytes());
     let received = Received {
+        version: head.version,
         path: head.uri.path().to_owned(),
         headers: head.headers,
         body: body.unwrap_or_default(),

@@ -109,7 +109,10 @@ impl Snapshot {
                     .chain(needs.map(|(_, feature)| feature.to_owned()))
                     .collect()
             }
-            Snapshot::Endpoints(_) => vec![ENDPOINTS.to_owned()],
+            Snapshot::Endpoints(endpoints) => {
+                let http2 = endpoints.is_http2.then(|| H2C.to_owned());
+                [ENDPOINTS.to_owned()].into_iter().chain(http2).collect()
+            }
             Snapshot::Domain(domain) => domain_features(domain),
             Snapshot::Rules(rules) => {
                 let drain = drain_feature([rules.on_disconnect]);
@@ -139,6 +142,8 @@ pub const SUSPENSION: &str = "suspension";
 pub const HALT: &str = "provider-halt";
 /// Of a data plane that balances requests over the endpoints of a Service.
 pub const ENDPOINTS: &str = "endpoints";
+/// Of a data plane that speaks HTTP/2 in the clear to endpoints that want it.
+pub const H2C: &str = "h2c";
 /// Of a data plane that trusts a provider by its own CAs, shows it a certificate, and asks for the
 /// name that it is told to.
 pub const PROVIDER_TLS: &str = "provider-tls";

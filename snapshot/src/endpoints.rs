@@ -7,4 +7,6 @@ use std::net::SocketAddr;
 pub struct Endpoints {
     /// Ready to take requests; sorted, without doubles. Empty: nobody is.
     pub addresses: Vec<SocketAddr>,
+    /// They speak HTTP/2 in the clear, and know it beforehand; else HTTP/1.1.
+    pub is_http2: bool,
 }

@@ -11,8 +11,10 @@ use crate::index::{Index, Origin};
 use crate::source::Port;
 
 pub(crate) fn compile(index: &Index, port: &ServicePort) -> Option<Endpoints> {
-    let addresses = index.services.endpoints(port)?;
-    Some(Endpoints { addresses })
+    Some(Endpoints {
+        addresses: index.services.endpoints(port)?,
+        is_http2: index.services.is_http2(port),
+    })
 }
 
 /// Finds the port of a Service that a provider in this namespace means, by the Service's own number.

@@ -39,7 +39,8 @@ pub struct Found {
     pub ports: Vec<Port>,
 }
 
-/// One byte, ports (their number, then of each its name and number), addresses of equal length.
+/// One byte, ports (their number, then of each its name, number and whether HTTP/2 is spoken there),
+/// addresses of equal length.
 type Packed = Box<[u8]>;
 
 impl Services {
@@ -72,6 +73,13 @@ impl Services {
         addresses.sort_unstable();
         addresses.dedup();
         Some(addresses)
+    }
+
+    /// Whether HTTP/2 is spoken in the clear at a Service's port.
+    pub fn is_http2(&self, port: &ServicePort) -> bool {
+        let found = self.find(&port.service);
+        let mut ports = found.iter().flat_map(|found| &found.ports);
+        ports.any(|held| held.number == port.port && held.is_http2)
     }
 
     /// The number of Services held.
@@ -249,6 +257,7 @@ fn pack(flag: u8, ports: &[Port], addresses: &[Vec<u8>]) -> Packed {
         bytes.push(name.len() as u8);
         bytes.extend_from_slice(name);
         bytes.extend_from_slice(&port.number.to_be_bytes());
+        bytes.push(u8::from(port.is_http2));
     }
     bytes.extend(addresses.iter().flatten());
     bytes.into()
@@ -271,9 +280,11 @@ fn take_ports(bytes: &mut &[u8]) -> Option<Vec<Port>> {
             let length = *bytes.split_off_first()?;
             let name = bytes.split_off(..usize::from(length))?;
             let number = bytes.split_off(..2)?.try_into().ok()?;
+            let is_http2 = *bytes.split_off_first()? != 0;
             Some(Port {
                 name: String::from_utf8_lossy(name).into_owned(),
                 number: u16::from_be_bytes(number),
+                is_http2,
             })
         })
         .collect()

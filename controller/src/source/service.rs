@@ -17,6 +17,11 @@ use turnpike_snapshot::name::ObjectName;
 use crate::source::object_name;
 use crate::source::wire::{Meta, Parts};
 
+/// Of a port where HTTP/2 is spoken in the clear.
+///
+/// Source: Kubernetes, "Service", section "Application protocol".
+const H2C: &str = "kubernetes.io/h2c";
+
 /// Names the Service that a slice is of.
 ///
 /// Source: Kubernetes, "Well-Known Labels, Annotations and Taints".
@@ -49,6 +54,8 @@ pub struct SliceData {
 pub struct Port {
     pub name: String,
     pub number: u16,
+    /// HTTP/2 is spoken there in the clear; of a slice's port its Service's counts.
+    pub is_http2: bool,
 }
 
 /// A Service as it is read.
@@ -91,11 +98,12 @@ struct WireSlice {
 
 /// Of a slice, `port` may be missing: all ports then, which nobody's model server means.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct WirePort {
     name: Option<String>,
     port: Option<u16>,
     protocol: Option<String>,
+    app_protocol: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -177,6 +185,7 @@ fn ports(ports: Vec<WirePort>) -> Vec<Port> {
         Some(Port {
             name: port.name.unwrap_or_default(),
             number: port.port?,
+            is_http2: port.app_protocol.as_deref() == Some(H2C),
         })
     })
     .collect()
@@ -284,6 +293,7 @@ mod tests {
             ports: vec![Port {
                 name: "http".into(),
                 number: 8000,
+                is_http2: false,
             }],
             addresses: addresses.into(),
         };
@@ -299,14 +309,18 @@ mod tests {
         };
         let whole = of(json!({
             "selector": {"app": "vllm"}, "clusterIP": "10.96.0.9", "type": "ClusterIP",
-            "ports": [{"port": 80, "targetPort": "http"}, {"port": 53, "protocol": "UDP"}],
+            "ports": [{"port": 80, "targetPort": "http"}, {"port": 53, "protocol": "UDP"},
+                      {"port": 81, "appProtocol": "kubernetes.io/h2c"},
+                      {"port": 82, "appProtocol": "kubernetes.io/ws"}],
         }));
         assert!(whole.has_selector);
-        let port = |number| Port {
+        let port = |number, is_http2| Port {
             name: String::new(),
             number,
+            is_http2,
         };
-        assert_eq!(whole.ports, [port(80)]);
+        let expected = [port(80, false), port(81, true), port(82, false)];
+        assert_eq!(whole.ports, expected);
         let external = of(json!({"type": "ExternalName", "externalName": "a.test"}));
         assert!(!external.has_selector && external.ports.is_empty());
         assert!(!of(json!({"selector": {}})).has_selector);

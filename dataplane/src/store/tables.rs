@@ -16,7 +16,7 @@ use super::view::{
     FleetCertificatesSlot, FleetSlot, ProviderSlot, QuotaSlot, RulesSlot, TenantSlot,
 };
 
-use crate::upstream::Ways;
+use crate::upstream::{Plain, Ways};
 
 /// Where a domain's current form is; the aliases of a wildcard share its slot.
 pub(crate) type DomainSlot = Slot<DomainView>;
@@ -242,7 +242,7 @@ impl Tables {
             Name::Provider(object) => self.providers.slot(object).store(None),
             Name::Endpoints(port) => {
                 let slot = self.endpoints.slot(port);
-                slot.runtime().renew(&[]);
+                slot.runtime().renew(&[], Plain::Http1);
                 slot.store(None);
             }
             Name::Rules(object) => self.rules.slot(object).store(None),

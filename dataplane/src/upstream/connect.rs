@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Uri;
@@ -38,6 +39,8 @@ pub(super) enum Connect {
     },
     /// To addresses that were looked at before, in the clear.
     Endpoint,
+    /// To this one, where HTTP/2 is spoken in the clear.
+    Http2Endpoint(SocketAddr),
 }
 
 /// There is no connection.
@@ -76,7 +79,7 @@ impl Connect {
     /// What is spoken wherever this leads; `None`: each connection says it.
     pub(super) fn spoken(&self) -> Option<Spoken> {
         match self {
-            Connect::Provider { .. } => None,
+            Connect::Provider { .. } | Connect::Http2Endpoint(_) => None,
             Connect::Endpoint => Some(Spoken::Http1),
         }
     }
@@ -102,6 +105,10 @@ impl Connect {
                 Versions::Http1 => (dialer, proxy, tls_http1, server_name),
             },
             Connect::Endpoint => return to_endpoint(host, port).await.map(Stream::Plain),
+            Connect::Http2Endpoint(address) => {
+                let connected = dial::connect(*address).await;
+                return Ok(Stream::PlainHttp2(connected.map_err(DialError::from)?));
+            }
         };
         let stream = match proxy {
             Some(proxy) => through(dialer, proxy, host, port).await?,

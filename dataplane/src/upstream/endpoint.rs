@@ -25,12 +25,20 @@ const REST: Duration = Duration::from_secs(5);
 /// One server behind a Service.
 pub struct Endpoint {
     address: SocketAddr,
+    plain: Plain,
     in_flight: AtomicUsize,
     born: Instant,
     /// Milliseconds after `born`.
     rests_until: AtomicU64,
     /// `None`: none was needed yet, or it has left the Service.
     connections: Mutex<Option<Arc<Origin>>>,
+}
+
+/// What is spoken in the clear, as both ends know beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plain {
+    Http1,
+    Http2,
 }
 
 /// A request under way at an endpoint, until dropped.
@@ -42,9 +50,10 @@ pub struct Load(Arc<Endpoint>);
 pub struct Known(Mutex<HashMap<SocketAddr, Weak<Endpoint>>>);
 
 impl Endpoint {
-    fn new(address: SocketAddr) -> Self {
+    fn new(address: SocketAddr, plain: Plain) -> Self {
         Self {
             address,
+            plain,
             in_flight: AtomicUsize::new(0),
             born: Instant::now(),
             rests_until: AtomicU64::new(0),
@@ -55,6 +64,11 @@ impl Endpoint {
     /// Where it is. Not for callers' eyes.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What is spoken there.
+    pub fn plain(&self) -> Plain {
+        self.plain
     }
 
     /// Requests under way.
@@ -127,27 +141,32 @@ impl Drop for Load {
 }
 
 impl Known {
-    /// Gives the endpoints at these addresses, as they were where they were known before, and has
-    /// all others let go of their idle connections.
-    pub fn renew(&self, addresses: &[SocketAddr]) -> Vec<Arc<Endpoint>> {
+    /// Gives the endpoints at these addresses, as they were where they were known before and spoke the
+    /// same, and has all others let go of their idle connections.
+    pub fn renew(&self, addresses: &[SocketAddr], plain: Plain) -> Vec<Arc<Endpoint>> {
         let mut known = self.0.lock();
         let before = std::mem::take(&mut *known);
-        let held = |address| before.get(address).and_then(Weak::upgrade);
+        let held = |address| {
+            let held = before.get(address).and_then(Weak::upgrade);
+            held.filter(|held| held.plain == plain)
+        };
+        let made = |address: &SocketAddr| Arc::new(Endpoint::new(*address, plain));
         let endpoints: Vec<_> = addresses
             .iter()
-            .map(|address| held(address).unwrap_or_else(|| Arc::new(Endpoint::new(*address))))
+            .map(|address| held(address).unwrap_or_else(|| made(address)))
             .collect();
         *known = endpoints
             .iter()
             .map(|endpoint| (endpoint.address, Arc::downgrade(endpoint)))
             .collect();
         for (address, endpoint) in before {
-            if !known.contains_key(&address)
+            let is_held = |now: &Weak<Endpoint>| now.ptr_eq(&endpoint);
+            if known.get(&address).is_none_or(|now| !is_held(now))
                 && let Some(gone) = endpoint.upgrade()
             {
                 gone.retire();
                 // Requests under way there count again should it come back.
-                known.insert(address, endpoint);
+                known.entry(address).or_insert(endpoint);
             }
         }
         endpoints
@@ -185,28 +204,44 @@ mod tests {
     #[test]
     fn what_is_under_way_outlives_a_change_of_the_others() {
         let known = Known::default();
-        let first = known.renew(&addresses(&[1, 2]));
+        let first = known.renew(&addresses(&[1, 2]), Plain::Http1);
         let load = Load::new(first[1].clone());
         drop(first);
-        assert_eq!(known.renew(&addresses(&[2, 3]))[0].in_flight(), 1);
-        assert!(known.renew(&[]).is_empty());
-        let back = known.renew(&addresses(&[2]));
+        assert_eq!(
+            known.renew(&addresses(&[2, 3]), Plain::Http1)[0].in_flight(),
+            1
+        );
+        assert!(known.renew(&[], Plain::Http1).is_empty());
+        let back = known.renew(&addresses(&[2]), Plain::Http1);
         assert_eq!(back[0].in_flight(), 1);
         drop(load);
         assert_eq!(back[0].in_flight(), 0);
     }
 
     #[test]
+    fn who_speaks_something_else_is_another() {
+        let known = Known::default();
+        let before = known.renew(&addresses(&[1]), Plain::Http1);
+        let _busy = Load::new(before[0].clone());
+        let now = known.renew(&addresses(&[1]), Plain::Http2);
+        assert_eq!((now[0].plain(), now[0].in_flight()), (Plain::Http2, 0));
+        assert!(Arc::ptr_eq(
+            &now[0],
+            &known.renew(&addresses(&[1]), Plain::Http2)[0]
+        ));
+    }
+
+    #[test]
     fn who_left_and_has_nothing_under_way_is_forgotten() {
         let known = Known::default();
-        drop(known.renew(&addresses(&[1])));
-        known.renew(&[]);
+        drop(known.renew(&addresses(&[1]), Plain::Http1));
+        known.renew(&[], Plain::Http1);
         assert!(known.0.lock().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_cannot_be_reached_rests_for_a_while() {
-        let endpoint = Endpoint::new(addresses(&[1])[0]);
+        let endpoint = Endpoint::new(addresses(&[1])[0], Plain::Http1);
         let now = Instant::now();
         assert!(!endpoint.is_resting(now));
         endpoint.rest(now);
@@ -219,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_less_loaded_of_the_wanted_is_chosen() {
-        let endpoints = Known::default().renew(&addresses(&[1, 2, 3]));
+        let endpoints = Known::default().renew(&addresses(&[1, 2, 3]), Plain::Http1);
         let mut rng = StdRng::seed_from_u64(7);
         let _busy = Load::new(endpoints[0].clone());
         for _ in 0..20 {

@@ -54,6 +54,8 @@ pub(super) struct Kept {
 /// What bytes go over.
 pub(super) enum Stream {
     Plain(TcpStream),
+    /// HTTP/2 is spoken in the clear.
+    PlainHttp2(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -96,10 +98,11 @@ impl Kept {
 }
 
 impl Stream {
-    /// Whether both ends have agreed on HTTP/2.
+    /// Whether both ends speak HTTP/2: they have agreed on it, or knew it.
     fn is_h2(&self) -> bool {
         match self {
             Stream::Plain(_) => false,
+            Stream::PlainHttp2(_) => true,
             Stream::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
@@ -161,7 +164,9 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Plain(stream) | Stream::PlainHttp2(stream) => {
+                Pin::new(stream).poll_read(cx, buffer)
+            }
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -174,7 +179,9 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Plain(stream) | Stream::PlainHttp2(stream) => {
+                Pin::new(stream).poll_write(cx, bytes)
+            }
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -185,28 +192,32 @@ impl AsyncWrite for Stream {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Stream::Plain(stream) | Stream::PlainHttp2(stream) => {
+                Pin::new(stream).poll_write_vectored(cx, pieces)
+            }
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Plain(stream) | Stream::PlainHttp2(stream) => stream.is_write_vectored(),
             Stream::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Plain(stream) | Stream::PlainHttp2(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Plain(stream) | Stream::PlainHttp2(stream) => {
+                Pin::new(stream).poll_shutdown(cx)
+            }
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

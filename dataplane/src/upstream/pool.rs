@@ -24,7 +24,7 @@ use super::body::{Arrived, PiecesBody};
 use super::connect::{self as dialed, Connect, FORBIDDEN, NO_HOST, NO_HTTP};
 use super::dial::Dialer;
 use super::dns::Names;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Plain};
 use super::http1::{self, Answering, Driven};
 use super::kept::Past;
 use super::lanes::{Fault, Lanes, Link, Origin, Seat};
@@ -115,7 +115,8 @@ impl Pool {
         Sending::new(origin, request, has_roots)
     }
 
-    /// The same to an endpoint, which is what the request's URI must name; its `host` may differ.
+    /// The same to an endpoint, which is what the request's URI must name, unless HTTP/2 is spoken
+    /// there; its `host` may differ.
     ///
     /// Errors: an address that no endpoint may have.
     pub fn start_at(
@@ -126,7 +127,11 @@ impl Pool {
         if !self.addresses.allow_endpoint(endpoint.address().ip()) {
             return Err(SendError::Connect(FORBIDDEN.into()));
         }
-        let make = || Arc::new(Origin::new(Arc::new(Connect::Endpoint)));
+        let connect = || match endpoint.plain() {
+            Plain::Http1 => Connect::Endpoint,
+            Plain::Http2 => Connect::Http2Endpoint(endpoint.address()),
+        };
+        let make = || Arc::new(Origin::new(Arc::new(connect())));
         let origin = match is_upgrade(&request) {
             true => self.upgrading_endpoints.clone(),
             false => endpoint.connections(make),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::Version;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
@@ -44,7 +45,15 @@ fn world() -> World {
 fn serve_at(store: &Store, addresses: &[SocketAddr]) {
     let mut addresses = addresses.to_vec();
     addresses.sort_unstable();
-    let endpoints = Snapshot::Endpoints(Endpoints { addresses });
+    let endpoints = Endpoints {
+        addresses,
+        is_http2: false,
+    };
+    replace(store, endpoints);
+}
+
+fn replace(store: &Store, endpoints: Endpoints) {
+    let endpoints = Snapshot::Endpoints(endpoints);
     let refused = store.replace(vec![(Name::Endpoints(port()), endpoints)]);
     assert!(refused.is_empty(), "{refused:?}");
 }
@@ -339,5 +348,73 @@ async fn take_request(stream: &mut TcpStream) -> Option<()> {
         if body.len() >= length.parse().ok()? {
             return Some(());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_says_so_is_spoken_to_in_http2_under_the_name_of_the_service() {
+    let mut provider = FakeProvider::start(good()).await;
+    let gateway = TestGateway::start(world()).await;
+    for (is_http2, version) in [
+        (true, Version::HTTP_2),
+        (false, Version::HTTP_11),
+        (true, Version::HTTP_2),
+    ] {
+        let endpoints = Endpoints {
+            addresses: vec![provider.address],
+            is_http2,
+        };
+        replace(&gateway.shared.store, endpoints);
+        let before = provider.connections();
+        for _ in 0..3 {
+            assert!(gateway.chat("x").await.text().contains("hello"));
+            let received = provider.received().await;
+            assert_eq!(received.version, version);
+            assert_eq!(received.authority, "vllm.tenant.svc:8000");
+        }
+        assert_eq!(provider.connections(), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn many_requests_share_a_connection_of_http2_in_the_clear() {
+    let stream = events([TEXT], End::Hang);
+    let mut provider = FakeProvider::start(stream).await;
+    let gateway = TestGateway::start(world()).await;
+    let endpoints = Endpoints {
+        addresses: vec![provider.address],
+        is_http2: true,
+    };
+    replace(&gateway.shared.store, endpoints);
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        let request = request("/v1/chat/completions", &chat_stream("x"));
+        open.push(gateway.open(request).await);
+        soon(provider.received()).await;
+    }
+    assert_eq!(provider.connections(), 1);
+    // One that leaves ends its own stream alone.
+    drop(open.pop());
+    soon(provider.left()).await;
+    assert!(!provider.has_left());
+    drop(open);
+    for _ in 0..4 {
+        soon(provider.left()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_http2_endpoint_that_is_gone_is_left_for_another() {
+    let provider = FakeProvider::start(good()).await;
+    let gateway = TestGateway::start(world()).await;
+    let mut addresses = vec![provider.address, refusing().await];
+    addresses.sort_unstable();
+    let endpoints = Endpoints {
+        addresses,
+        is_http2: true,
+    };
+    replace(&gateway.shared.store, endpoints);
+    for _ in 0..10 {
+        assert_eq!(gateway.chat("x").await.status, 200);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::future::join_all;
+use hyper::Version;
 use serde_json::{Value, json};
 use turnpike_e2e::gateway::text_of;
 use turnpike_e2e::ports::machine_address;
@@ -47,6 +48,35 @@ fn the_ready_share_the_requests_and_who_is_not_ready_gets_none() -> Result<()> {
         );
         site.slice("s1", &models[1], true).await?;
         site.await_asked(&models[1]).await
+    })
+}
+
+#[test]
+fn a_port_that_speaks_http2_in_the_clear_says_so_and_may_take_it_back() -> Result<()> {
+    Scene::run(async |scene| {
+        let mut spoken = service("http");
+        spoken["spec"]["ports"][0]["appProtocol"] = "kubernetes.io/h2c".into();
+        let site = Site::build(scene, &spoken).await?;
+        let model = model().await?;
+        site.slice("s0", &model, true).await?;
+        site.await_asked(&model).await?;
+        ensure!(
+            model.last()?.version == Version::HTTP_2,
+            "{:?}",
+            model.last()?
+        );
+        let call = Call::stream(&site.host, MODEL, "hello").key(&site.key);
+        let (events, end) = scene.gateway().send_streaming(call).await?.rest().await;
+        end.with_context(|| format!("{events:?}"))?;
+
+        scene.apply(&service("http").to_string()).await?;
+        eventually("HTTP/1.1 is spoken again", async || {
+            site.ask(1).await?;
+            let version = model.last()?.version;
+            ensure!(version == Version::HTTP_11, "{version:?}");
+            Ok(())
+        })
+        .await
     })
 }
 

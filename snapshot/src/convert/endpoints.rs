@@ -21,6 +21,7 @@ impl From<&Endpoints> for proto::Endpoints {
                     port: address.port().into(),
                 })
                 .collect(),
+            http2: endpoints.is_http2,
         }
     }
 }
@@ -29,9 +30,11 @@ impl TryFrom<proto::Endpoints> for Endpoints {
     type Error = ConvertError;
 
     fn try_from(endpoints: proto::Endpoints) -> Result<Self, ConvertError> {
+        let is_http2 = endpoints.http2;
         let endpoints = endpoints.endpoints.into_iter();
         Ok(Self {
             addresses: endpoints.map(address).collect::<Result<_, _>>()?,
+            is_http2,
         })
     }
 }

@@ -369,11 +369,17 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         }),
         word().prop_map(Snapshot::Alias),
         provider().prop_map(Snapshot::Provider),
-        vec(
-            any::<std::net::SocketAddr>().prop_filter("plain", is_plain),
-            0..3
+        (
+            vec(
+                any::<std::net::SocketAddr>().prop_filter("plain", is_plain),
+                0..3
+            ),
+            any::<bool>()
         )
-        .prop_map(|addresses| Snapshot::Endpoints(Endpoints { addresses })),
+            .prop_map(|(addresses, is_http2)| Snapshot::Endpoints(Endpoints {
+                addresses,
+                is_http2
+            })),
         rules().prop_map(Snapshot::Rules),
         (object(), option::of(any::<i64>())).prop_map(
             |(consumer, not_after)| Snapshot::Credential(Credential {
@@ -548,6 +554,11 @@ fn a_provider_in_the_cluster_needs_its_endpoints_and_a_data_plane_that_knows_the
     assert_eq!(provider.features(), ["protocol/OpenAI", "endpoints"]);
     let endpoints = Snapshot::Endpoints(Endpoints::default());
     assert_eq!(endpoints.features(), ["endpoints"]);
+    let endpoints = Snapshot::Endpoints(Endpoints {
+        is_http2: true,
+        ..Endpoints::default()
+    });
+    assert_eq!(endpoints.features(), ["endpoints", "h2c"]);
 }
 
 #[test]
@@ -604,6 +615,7 @@ fn an_endpoint_without_an_address_is_refused() {
     for endpoint in [endpoint(&[10, 0, 0], 80), endpoint(&[10, 0, 0, 1], 65_536)] {
         let endpoints = proto::Endpoints {
             endpoints: vec![endpoint],
+            http2: false,
         };
         assert!(Endpoints::try_from(endpoints).is_err());
     }

@@ -95,3 +95,20 @@ fn files_know_no_services() {
         ["NeedsCluster spec.serviceRef: serviceRef needs a cluster; set url"]
     );
 }
+
+#[test]
+fn a_port_says_that_its_pods_speak_http2_and_may_change_its_mind() {
+    let mut index = index_of([
+        provider("a", "p").service("vllm", "http").event(),
+        slice(("a", "vllm-1"), "vllm", &[("http", 8000)], &["10.0.0.1"]),
+        http2_service("a", "vllm", ("http", 80)),
+    ]);
+    let endpoints = |index: &Index| match snapshot(index, &Name::Endpoints(port(80))) {
+        Some(Snapshot::Endpoints(endpoints)) => (endpoints.addresses.len(), endpoints.is_http2),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(endpoints(&index), (1, true));
+    let touched = index.apply(service("a", "vllm", true, &[("http", 80)]));
+    assert!(touched.names.contains(&Name::Endpoints(port(80))));
+    assert_eq!(endpoints(&index), (1, false));
+}

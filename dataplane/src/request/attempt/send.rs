@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{HOST, UPGRADE};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, StatusCode, Uri};
@@ -24,7 +24,7 @@ use crate::request::upload::Upload;
 use crate::store::view::{ServiceView, UpstreamView};
 use crate::upstream::endpoint::{Endpoint, Load, pick};
 use crate::upstream::pool::Sending;
-use crate::upstream::{AnswerBody, Arrived, PiecesBody, Pool, SendError};
+use crate::upstream::{AnswerBody, Arrived, PiecesBody, Plain, Pool, SendError};
 
 /// Endpoints that one request asks at most.
 const TRIES: usize = 3;
@@ -203,16 +203,22 @@ impl Letter<'_> {
         self.content.upload().is_none_or(Upload::is_replayable)
     }
 
-    /// Addresses it to an endpoint; `host` stays the Service's.
+    /// Addresses it to an endpoint; `host` stays the Service's. In HTTP/2 it is the authority.
     fn to(&self, endpoint: &Endpoint, service: &ServiceView) -> Result<Request<PiecesBody>> {
         let unusable = || RequestError::provider_unavailable("an endpoint has no usable address");
-        let authority = Authority::try_from(endpoint.address().to_string());
+        let is_http2 = endpoint.plain() == Plain::Http2 && !self.head.headers.contains_key(UPGRADE);
+        let authority = match is_http2 {
+            true => Authority::try_from(service.host.as_bytes()),
+            false => Authority::try_from(endpoint.address().to_string()),
+        };
         let mut uri = self.head.uri.clone().into_parts();
         uri.scheme = Some(Scheme::HTTP);
         uri.authority = Some(authority.map_err(|_| unusable())?);
         let mut head = self.head.clone();
         head.uri = Uri::from_parts(uri).map_err(|_| unusable())?;
-        head.headers.insert(HOST, service.host.clone());
+        if !is_http2 {
+            head.headers.insert(HOST, service.host.clone());
+        }
         Ok(Request::from_parts(head, self.content.body()))
     }
 }

@@ -15,6 +15,7 @@ use crate::store::view::{
     AuthorityView, CertificateView, CompileError, CredentialView, DomainView, EndpointsView,
     FleetCertificatesView, FleetView, ProviderView, QuotaView, RulesView, TenantView,
 };
+use crate::upstream::Plain;
 
 impl Applying<'_> {
     pub(super) fn put(
@@ -74,7 +75,12 @@ impl Applying<'_> {
             }
             (Name::Endpoints(port), Snapshot::Endpoints(endpoints)) => {
                 let slot = tables.endpoints.slot(port);
-                let view = EndpointsView(slot.runtime().renew(&endpoints.addresses));
+                let plain = match endpoints.is_http2 {
+                    true => Plain::Http2,
+                    false => Plain::Http1,
+                };
+                let renewed = slot.runtime().renew(&endpoints.addresses, plain);
+                let view = EndpointsView(renewed);
                 slot.store(Some(Arc::new(view)));
             }
             (Name::Rules(object), Snapshot::Rules(rules)) => {

@@ -11,7 +11,7 @@ use turnpike_snapshot::proto::{
 };
 use turnpike_snapshot::provider::ProviderKind;
 use turnpike_snapshot::{
-    EGRESS_PROXY, ENDPOINTS, FAILOVER, GRANTS, HALT, Name, ON_DISCONNECT, PROTOCOL_VERSION,
+    EGRESS_PROXY, ENDPOINTS, FAILOVER, GRANTS, H2C, HALT, Name, ON_DISCONNECT, PROTOCOL_VERSION,
     PROVIDER_TLS, SUSPENSION, TEMPLATES, TLS, Version, convert,
 };
 
@@ -19,7 +19,7 @@ use crate::store::apply::{Change, ChangeKind, Refusal};
 use crate::store::book::{Outgoing, Restated};
 
 /// What this data plane obeys besides what it speaks to providers.
-const FEATURES: [&str; 10] = [
+const FEATURES: [&str; 11] = [
     TEMPLATES,
     GRANTS,
     SUSPENSION,
@@ -30,6 +30,7 @@ const FEATURES: [&str; 10] = [
     PROVIDER_TLS,
     EGRESS_PROXY,
     ON_DISCONNECT,
+    H2C,
 ];
 
 /// Names in one message: at about 100 bytes each, a quarter of the 4 MiB that
