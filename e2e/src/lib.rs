@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod bench;
+pub mod browser;
 pub mod eventually;
 pub mod fleet;
 pub mod flood;

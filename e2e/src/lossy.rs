@@ -2,6 +2,8 @@
 //! taken, and nothing arrives. What a broken firewall or a dead node's network does.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +28,7 @@ pub enum Fate {
 pub struct LossyWire {
     address: SocketAddr,
     fate: watch::Sender<(u64, Fate)>,
+    taken: Arc<AtomicUsize>,
     relay: JoinHandle<()>,
 }
 
@@ -35,8 +38,11 @@ impl LossyWire {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr().context("the wire's address")?;
         let (fate, told) = watch::channel((0, Fate::Carried));
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = taken.clone();
         let relay = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 // Whom nobody answers may wait, or go.
                 if let Ok(far) = TcpStream::connect(to).await {
                     relay(near, far, &told);
@@ -46,12 +52,18 @@ impl LossyWire {
         Ok(Self {
             address,
             fate,
+            taken,
             relay,
         })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections it has taken.
+    pub fn connections(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Decides what becomes of connections from now on. What was lost stays lost, so that a

@@ -13,10 +13,11 @@ use hyper::client::conn::{http1, http2};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PublicKeyData};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -42,6 +43,12 @@ impl Certified {
             key: made.signing_key.serialize_pem(),
             der: made.cert.der().clone(),
         })
+    }
+
+    /// The digest of its public key, in base64: what a browser can be told to trust.
+    pub fn pin(&self) -> Result<String> {
+        let key = KeyPair::from_pem(&self.key)?.subject_public_key_info();
+        Ok(STANDARD.encode(Sha256::digest(key)))
     }
 
     /// The Secret that holds it.

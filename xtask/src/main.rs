@@ -64,7 +64,7 @@ enum Chore {
         #[command(subcommand)]
         action: chores::cluster::Action,
     },
-    /// Installs what the tests need: redis-server, curl, h2load, containerd, the OpenAI SDK, the cluster's programs
+    /// Installs what the tests need: redis-server, curl, h2load, Chromium, containerd, the OpenAI SDK, the cluster's programs
     Setup,
 }
 

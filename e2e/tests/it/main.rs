@@ -55,6 +55,7 @@ mod status_ready;
 mod status_refusals;
 mod status_restart;
 mod tenants_layouts;
+mod tls_browser;
 mod tls_callers;
 mod tls_certificates;
 mod tls_handshakes;

@@ -8,10 +8,10 @@ use turnpike_e2e::{Call, Scene, eventually, resources};
 
 use crate::tls_certificates::route;
 
-const DOMAIN: &str = "maas-e2e.test";
+pub(crate) const DOMAIN: &str = "maas-e2e.test";
 
 /// The platform's certificate, over every host of one label below [`DOMAIN`].
-async fn fleet_certificate(scene: &Scene) -> Result<Certified> {
+pub(crate) async fn fleet_certificate(scene: &Scene) -> Result<Certified> {
     use tokio::sync::OnceCell;
     static MADE: OnceCell<Certified> = OnceCell::const_new();
     let make = async || {
@@ -27,18 +27,23 @@ async fn fleet_certificate(scene: &Scene) -> Result<Certified> {
     MADE.get_or_try_init(make).await.cloned()
 }
 
-fn below(scene: &Scene, label: &str) -> String {
+pub(crate) fn below(scene: &Scene, label: &str) -> String {
     format!("{label}-{}.{DOMAIN}", scene.namespace)
 }
 
-fn tenant(host: &str, key: &str) -> String {
+pub(crate) fn tenant(host: &str, key: &str) -> String {
     resources::echo_provider("echo")
         + &resources::consumer("alice", "gold", key)
         + &resources::route("main", host, "echo")
 }
 
 /// Waits until a host answers over TLS.
-async fn await_served(scene: &Scene, caller: &Caller, host: &str, key: &str) -> Result<()> {
+pub(crate) async fn await_served(
+    scene: &Scene,
+    caller: &Caller,
+    host: &str,
+    key: &str,
+) -> Result<()> {
     let tls = scene.fleet.data_planes[0].tls();
     eventually(&format!("{host} answers over TLS"), async || {
         let call = Call::say(host, "echo", "hi").key(key);

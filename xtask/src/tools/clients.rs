@@ -1,4 +1,4 @@
-//! curl and h2load: HTTP clients that are not ours.
+//! curl, h2load and Chromium: HTTP clients that are not ours.
 
 use anyhow::Result;
 
@@ -6,7 +6,11 @@ use crate::command::find;
 use crate::tools::apt;
 
 /// Programs, and the packages that they are in.
-const CLIENTS: [(&str, &str); 2] = [("curl", "curl"), ("h2load", "nghttp2-client")];
+const CLIENTS: [(&str, &str); 3] = [
+    ("curl", "curl"),
+    ("h2load", "nghttp2-client"),
+    ("chromium", "chromium"),
+];
 
 pub(crate) fn install() -> Result<()> {
     let missing = CLIENTS
