@@ -20,8 +20,9 @@ mod tenant;
 
 use turnpike_snapshot::{Name, Snapshot};
 
-use crate::compile::finding::{Counts, Findings, Issue};
+use crate::compile::finding::{Counts, Findings, Issue, Shown};
 use crate::index::Index;
+use crate::index::certificates::certificates as certificates_of;
 use crate::source::{Kind, ObjectKey};
 
 /// Compiles the snapshot of a name; `None`: there is none. A host is looked up
@@ -76,20 +77,26 @@ pub fn findings(index: &Index, object: &ObjectKey) -> Option<Findings> {
         Kind::AIProvider => provider::halted(index, &object.name),
         _ => None,
     };
-    let mut findings = Findings {
+    Some(Findings {
         halted,
         hostnames,
         counts: counts(index, object),
+        certificates: certificates(index, object),
         ..Findings::new(&issues, names)
-    };
-    if object.kind == Kind::AIRoute
-        && findings.resolved_refs.is_true
-        && let Some(route) = index.routes.get(&object.name)
-        && let Some(validity) = certificate::validity(index, &object.name, &route.spec)
-    {
-        findings.resolved_refs.add(&validity);
+    })
+}
+
+fn certificates(index: &Index, object: &ObjectKey) -> Vec<Shown> {
+    let name = &object.name;
+    match object.kind {
+        Kind::AIRoute => index.routes.get(name).map_or_else(Vec::new, |route| {
+            certificate::shown(index, certificates_of(&name.namespace, &route.spec))
+        }),
+        Kind::AIProvider => index.providers.get(name).map_or_else(Vec::new, |provider| {
+            certificate::shown(index, connection::identity(&name.namespace, &provider.spec))
+        }),
+        _ => Vec::new(),
     }
-    Some(findings)
 }
 
 fn counts(index: &Index, object: &ObjectKey) -> Counts {

@@ -417,6 +417,7 @@ impl Parts {
                     writes,
                     replicas,
                     public_url,
+                    Box::new(Timestamp::now),
                     stop.clone(),
                 );
                 self.spawn("status writer", ended(writing));

@@ -8,6 +8,7 @@ pub mod writer;
 pub mod writes;
 
 mod agenda;
+mod certificates;
 mod herald;
 mod notice;
 

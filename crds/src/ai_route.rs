@@ -415,7 +415,8 @@ pub struct AIRouteStatus {
     /// The generation of the resource that this status tells of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, and what it sums up: `Accepted`, `ResolvedRefs` and `Programmed`.
+    /// `Ready`, and what it sums up: `Accepted`, `ResolvedRefs` and `Programmed`; where a certificate
+    /// is shown, `CertificatesValid`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_of_object")]
     pub conditions: Vec<Condition>,

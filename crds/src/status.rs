@@ -18,6 +18,10 @@ pub const RESOLVED_REFS: &str = "ResolvedRefs";
 /// The data planes that hold it serve this generation.
 pub const PROGRAMMED: &str = "Programmed";
 
+/// No certificate that the resource shows has expired, or will within days. Not there where it
+/// shows none; an expired one makes [`READY`] false too.
+pub const CERTIFICATES_VALID: &str = "CertificatesValid";
+
 /// The reason of what will be known soon.
 pub const PENDING: &str = "Pending";
 /// The reason of `Programmed` where `Accepted` tells why nothing is in force.

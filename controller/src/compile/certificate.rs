@@ -20,7 +20,7 @@ use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::provider::Identity;
 use x509_parser::extensions::GeneralName;
 
-use crate::compile::finding::{Issue, Subject};
+use crate::compile::finding::{Issue, Shown, Subject};
 use crate::compile::reference::secret_issue;
 use crate::index::Index;
 use crate::index::certificates::{certificates, client_authority};
@@ -127,18 +127,15 @@ pub(crate) fn issues(index: &Index, route: &ObjectName, spec: &AIRouteSpec) -> V
     certificates.chain(authority).collect()
 }
 
-/// Says of each certificate of a route until when clients take it; `None`: it shows none.
-pub(crate) fn validity(index: &Index, route: &ObjectName, spec: &AIRouteSpec) -> Option<String> {
-    let validities: Vec<String> = certificates(&route.namespace, spec)
-        .filter_map(|name| {
-            let (_, _, not_after) = read_chain(index, &name).ok()?;
-            let end = Timestamp::from_second(not_after).ok()?;
-            Some(format!(
-                "the certificate in Secret {name} is valid until {end}"
-            ))
+/// Gives the ends of the certificates in Secrets; what cannot be read is left out.
+pub(crate) fn shown(index: &Index, secrets: impl Iterator<Item = ObjectName>) -> Vec<Shown> {
+    secrets
+        .filter_map(|secret| {
+            let (_, _, not_after) = read_chain(index, &secret).ok()?;
+            let not_after = Timestamp::from_second(not_after).ok()?;
+            Some(Shown { secret, not_after })
         })
-        .collect();
-    (!validities.is_empty()).then(|| validities.join("; "))
+        .collect()
 }
 
 /// Says what is wrong with one of the platform's certificates.

@@ -103,6 +103,17 @@ pub(super) fn spec_issues(spec: &AIProviderSpec) -> Vec<Issue> {
         .collect()
 }
 
+/// The Secret of the certificate that is shown to the provider.
+pub(super) fn identity(namespace: &str, spec: &AIProviderSpec) -> impl Iterator<Item = ObjectName> {
+    let tls = spec.tls.as_ref();
+    tls.and_then(|tls| identity_of(namespace, tls)).into_iter()
+}
+
+fn identity_of(namespace: &str, tls: &ProviderTls) -> Option<ObjectName> {
+    let reference = tls.client_certificate_ref.as_ref()?;
+    Some(ObjectName::new(namespace, &reference.name))
+}
+
 fn read_tls(
     index: &Index,
     namespace: &str,
@@ -119,8 +130,7 @@ fn read_tls(
             Err(fault) => wrong.push(fault),
         }
     }
-    if let Some(reference) = &tls.client_certificate_ref {
-        let secret = ObjectName::new(namespace, &reference.name);
+    if let Some(secret) = identity_of(namespace, tls) {
         let path = "spec.tls.clientCertificateRef";
         match certificate::read_identity(index, &secret) {
             Ok(identity) => read.identity = Some(identity),

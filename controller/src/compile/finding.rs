@@ -1,8 +1,10 @@
 //! What is found of an object: one issue for each fault, summed up in two findings, and
 //! what else its status tells.
 
+use jiff::Timestamp;
 use turnpike_crds::status::GroupStatus;
 use turnpike_snapshot::Name;
+use turnpike_snapshot::name::ObjectName;
 
 /// One thing that is wrong with an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +37,16 @@ pub struct Findings {
     /// Of a route, in its own order.
     pub hostnames: Vec<HostnameFinding>,
     pub counts: Counts,
+    /// That it shows to callers or to its provider; of those that can be read.
+    pub certificates: Vec<Shown>,
+}
+
+/// A certificate, and its end. Whether it is over is for who has a clock to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub secret: ObjectName,
+    /// The last moment that it is valid at.
+    pub not_after: Timestamp,
 }
 
 /// What is said of one hostname of a route.
@@ -81,7 +93,7 @@ impl Issue {
 }
 
 impl Findings {
-    /// Sums up the issues of an object, without hostnames and counts.
+    /// Sums up the issues of an object, without hostnames, counts and certificates.
     pub fn new(issues: &[Issue], names: Vec<Name>) -> Self {
         Self {
             accepted: Finding::of(Subject::Accepted, issues),
@@ -90,6 +102,7 @@ impl Findings {
             names,
             hostnames: Vec::new(),
             counts: Counts::default(),
+            certificates: Vec::new(),
         }
     }
 }
@@ -124,12 +137,6 @@ impl Finding {
             reason,
             message: joined(&issues),
         }
-    }
-
-    /// Tells more of what is fine.
-    pub fn add(&mut self, words: &str) {
-        self.message.push_str("; ");
-        self.message.push_str(words);
     }
 
     fn fine(subject: Subject) -> Self {

@@ -246,6 +246,7 @@ fn a_missing_provider_stays_in_its_rule_and_is_told() {
             names: vec![Name::Domain("x.test".into())],
             hostnames: vec![HostnameFinding::new("x.test", None)],
             counts: Counts::default(),
+            certificates: vec![],
         })
     );
 }

@@ -24,6 +24,8 @@ pub(crate) struct Agenda {
     later: Later,
     /// Of which a count changed.
     counts: Later,
+    /// Of which certificates come to their end, whatever happens until then.
+    ends: Later,
     failures: HashMap<ObjectKey, u32>,
     /// The API server wants to be left alone until then.
     throttled: Option<Instant>,
@@ -99,7 +101,7 @@ impl Agenda {
         if self.is_throttled(now) {
             return Vec::new();
         }
-        for later in [&mut self.later, &mut self.counts] {
+        for later in [&mut self.later, &mut self.counts, &mut self.ends] {
             while let Some(object) = later.pop_due(now) {
                 self.ready.insert(object);
             }
@@ -115,7 +117,7 @@ impl Agenda {
 
     /// When [`Agenda::take`] has something to give if nothing happens before; may be past.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
-        let later = [&self.later, &self.counts];
+        let later = [&self.later, &self.counts, &self.ends];
         let next = match self.ready.is_empty() {
             true => later.into_iter().filter_map(Later::first).min()?,
             false => now,
@@ -135,6 +137,14 @@ impl Agenda {
             self.later.insert(object.clone(), end);
         }
         is_waiting
+    }
+
+    /// By time alone, its status will be another then; `None`: it will not.
+    pub(crate) fn ends(&mut self, object: &ObjectKey, at: Option<Instant>) {
+        match at {
+            Some(at) => self.ends.insert(object.clone(), at),
+            None => self.ends.remove(object),
+        }
     }
 
     /// The status stands as it should, or there is none to write any more.
@@ -246,6 +256,22 @@ mod tests {
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30].map(Some));
         agenda.settled(&route("a"));
         assert_eq!(agenda.next(start), None);
+    }
+
+    #[test]
+    fn an_end_is_looked_at_however_often_the_object_was_meanwhile() {
+        let start = Instant::now();
+        let hour = Duration::from_secs(3600);
+        let mut agenda = Agenda::default();
+        agenda.ends(&route("a"), Some(start + 2 * hour));
+        agenda.ends(&route("b"), Some(start + hour));
+        agenda.touched([route("a")], start);
+        assert_eq!(agenda.take(8, start), [route("a")]);
+        agenda.settled(&route("a"));
+        assert_eq!(agenda.next(start), Some(start + hour));
+        agenda.ends(&route("b"), None);
+        assert_eq!(agenda.take(8, start + 2 * hour), [route("a")]);
+        assert_eq!(agenda.next(start + 2 * hour), None);
     }
 
     #[test]

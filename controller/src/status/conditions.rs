@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use turnpike_crds::Status;
 use turnpike_crds::status::{
-    ACCEPTED, HostnameStatus, INVALID, PENDING, PROGRAMMED, READY, RESOLVED_REFS,
+    ACCEPTED, CERTIFICATES_VALID, HostnameStatus, INVALID, PENDING, PROGRAMMED, READY,
+    RESOLVED_REFS,
 };
 
 use crate::compile::finding::{Finding, Findings, HostnameFinding};
+use crate::status::certificates::{self, Judgement, Standing};
 use crate::status::programmed::{Programmed, Verdict};
 use crate::status::public_url::PublicUrl;
 
@@ -19,6 +21,15 @@ use crate::status::public_url::PublicUrl;
 const MAX_MESSAGE_BYTES: usize = 32_768;
 /// A route has up to 64 hostnames, each with messages of its own.
 const MAX_HOSTNAME_MESSAGE_BYTES: usize = 1_024;
+
+/// The conditions that are written here; others are left as they stand.
+const OURS: [&str; 5] = [
+    READY,
+    ACCEPTED,
+    RESOLVED_REFS,
+    PROGRAMMED,
+    CERTIFICATES_VALID,
+];
 
 /// What a status depends on besides what is found.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +56,15 @@ pub fn status(findings: &Findings, verdict: &Verdict, occasion: Occasion<'_>) ->
         scribe.write(RESOLVED_REFS, Said::from(&findings.resolved_refs)),
         scribe.programmed(&verdict.object),
     ];
-    let ready = scribe.write(READY, ready(&parts, findings.halted.as_ref()));
-    let is_ours = |condition: &&Condition| {
-        [READY, ACCEPTED, RESOLVED_REFS, PROGRAMMED].contains(&&*condition.type_)
-    };
+    let judged = certificates::judge(&findings.certificates, occasion.now);
+    let is_over = judged
+        .as_ref()
+        .is_some_and(|it| it.standing == Standing::Expired);
+    let certificates = judged.map(|it| scribe.write(CERTIFICATES_VALID, Said::from(it)));
+    // One that is still good for days takes nobody out of use.
+    let summed = parts.iter().chain(certificates.iter().filter(|_| is_over));
+    let ready = scribe.write(READY, ready(summed, findings.halted.as_ref()));
+    let is_ours = |condition: &&Condition| OURS.contains(&&*condition.type_);
     let others = standing.iter().filter(|condition| !is_ours(condition));
     let hostnames = findings.hostnames.iter().zip(&verdict.hostnames);
     let counts = &findings.counts;
@@ -57,6 +73,7 @@ pub fn status(findings: &Findings, verdict: &Verdict, occasion: Occasion<'_>) ->
         conditions: [ready]
             .into_iter()
             .chain(parts)
+            .chain(certificates)
             .chain(others.cloned())
             .collect(),
         hostnames: hostnames
@@ -93,8 +110,8 @@ fn hostname(
 
 /// Sums up: true if all are; else what the first false one says, or that the object is halted, or
 /// the first unknown. So "halted" means: everywhere, as far as is known.
-fn ready(parts: &[Condition], halted: Option<&Finding>) -> Said {
-    let first = |status: &str| parts.iter().find(|part| part.status == status);
+fn ready<'a>(parts: impl Iterator<Item = &'a Condition> + Clone, halted: Option<&Finding>) -> Said {
+    let first = |status: &str| parts.clone().find(|part| part.status == status);
     let (status, part) = match (first("False"), halted, first("Unknown")) {
         (Some(part), ..) => ("False", part),
         (None, Some(halted), _) => return Said::from(halted),
@@ -182,6 +199,16 @@ impl From<&Finding> for Said {
     fn from(finding: &Finding) -> Self {
         let status = if finding.is_true { "True" } else { "False" };
         Said::new(status, finding.reason, &finding.message)
+    }
+}
+
+impl From<Judgement> for Said {
+    fn from(judged: Judgement) -> Self {
+        let status = match judged.standing {
+            Standing::Valid => "True",
+            Standing::ExpiresSoon | Standing::Expired => "False",
+        };
+        Said::new(status, judged.standing.reason(), judged.message)
     }
 }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use tokio::time::Instant;
 use turnpike_crds::Status;
-use turnpike_crds::status::{ACCEPTED, INVALID, PENDING, PROGRAMMED, READY, RESOLVED_REFS};
+use turnpike_crds::status::{
+    ACCEPTED, CERTIFICATES_VALID, INVALID, PENDING, PROGRAMMED, READY, RESOLVED_REFS,
+};
 
 use crate::source::ObjectKey;
 
@@ -28,6 +30,9 @@ const PER_OBJECT: Rate = Rate {
 };
 /// Objects that are remembered before those that may tell anew are forgotten.
 const MAX_OBJECTS: usize = 4_096;
+
+/// The conditions that are told of; `Ready` repeats them.
+const TOLD: [&str; 4] = [ACCEPTED, RESOLVED_REFS, PROGRAMMED, CERTIFICATES_VALID];
 
 /// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +57,7 @@ pub(crate) enum Severity {
 /// all are true again is told if one was told of before (`was_bad`, or by `before`).
 pub(crate) fn notices(before: Option<&Status>, now: &Status, was_bad: bool) -> Vec<Notice> {
     let fault_before = |type_| before.and_then(|status| fault(status, type_));
-    let told = [ACCEPTED, RESOLVED_REFS, PROGRAMMED];
-    let mut notices: Vec<Notice> = told
+    let mut notices: Vec<Notice> = TOLD
         .into_iter()
         .filter_map(|type_| {
             let fault = fault(now, type_)?;
@@ -61,9 +65,10 @@ pub(crate) fn notices(before: Option<&Status>, now: &Status, was_bad: bool) -> V
             (!is_old).then(|| Notice::new(Severity::Warning, fault))
         })
         .collect();
-    let was_bad = was_bad || told.into_iter().any(|type_| fault_before(type_).is_some());
+    let was_bad = was_bad || TOLD.into_iter().any(|type_| fault_before(type_).is_some());
     let ready = find(now, READY).filter(|ready| ready.status == "True");
-    if let Some(ready) = ready.filter(|_| was_bad) {
+    // It may be ready while a certificate is about to expire.
+    if let Some(ready) = ready.filter(|_| was_bad && !is_bad(now)) {
         notices.push(Notice::new(Severity::Normal, ready));
     }
     notices
@@ -76,10 +81,7 @@ pub(crate) fn is_ready(status: &Status) -> bool {
 
 /// Whether anything is wrong with what has this status, besides that data planes lag.
 pub(crate) fn is_bad(status: &Status) -> bool {
-    let types = [ACCEPTED, RESOLVED_REFS, PROGRAMMED];
-    types
-        .into_iter()
-        .any(|type_| fault(status, type_).is_some())
+    TOLD.into_iter().any(|type_| fault(status, type_).is_some())
 }
 
 fn fault<'a>(status: &'a Status, type_: &str) -> Option<&'a Condition> {

@@ -4,7 +4,8 @@
 //! ```text
 //! touched objects ┐
 //! news of names   ├→ agenda → judge → status ≠ stored? → patch → herald (events)
-//! data planes     ┘     ↑ data planes lag (≤ 2 s), a count changed (5 s), a write failed
+//! data planes     ┘     ↑ data planes lag (≤ 2 s), a count changed (5 s), a write failed,
+//!                         a certificate ends
 //! ```
 //! Only while this replica leads. Data planes of other replicas count as its own do,
 //! once these have answered for the very versions that are judged; they are asked
@@ -37,6 +38,7 @@ use crate::peers::Board;
 use crate::serve::{Delivery, Hub};
 use crate::source::{Kind, ObjectKey};
 use crate::status::agenda::Agenda;
+use crate::status::certificates;
 use crate::status::conditions::{self, Occasion};
 use crate::status::herald::Herald;
 use crate::status::programmed::{Programmed, Verdict};
@@ -55,6 +57,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const SUCCESSION: Duration = Duration::from_millis(1_500);
 /// Where the API server throttles and does not say for how long.
 const THROTTLED_PAUSE: Duration = Duration::from_secs(1);
+/// Ends of certificates are as the wall clock has them, which may be set meanwhile: it is looked at
+/// again after so long.
+const CLOCK_CHECK: Duration = Duration::from_secs(3600);
 /// Objects that are looked at before news is heard again.
 const MAX_BATCH: usize = 64;
 
@@ -66,6 +71,7 @@ pub fn spawn(
     writes: Arc<Writes>,
     replicas: Replicas,
     public_url: Option<PublicUrl>,
+    clock: Clock,
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
     let writer = Writer {
@@ -75,6 +81,7 @@ pub fn spawn(
         writes,
         replicas,
         public_url,
+        clock,
         agenda: Agenda::default(),
         had_data_planes: false,
     };
@@ -82,6 +89,9 @@ pub fn spawn(
         shutdown.run_until_cancelled(writer.run()).await;
     })
 }
+
+/// Tells the time of day.
+pub type Clock = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What the writer has to do with other replicas.
 pub struct Replicas {
@@ -97,6 +107,7 @@ struct Writer {
     writes: Arc<Writes>,
     replicas: Replicas,
     public_url: Option<PublicUrl>,
+    clock: Clock,
     agenda: Agenda,
     herald: Herald,
     /// Whether any data plane was connected when last looked.
@@ -243,6 +254,7 @@ impl Writer {
 
     /// Drafts an object's status; `None`: it stands, waits, or is gone.
     fn draft(&mut self, object: ObjectKey, hub: &Hub) -> Option<Draft> {
+        let now = (self.clock)();
         let draft = self.world.read(|index| {
             let findings = compile::findings(index, &object)?;
             let names = findings.names.iter();
@@ -253,7 +265,7 @@ impl Writer {
             let occasion = Occasion {
                 generation: meta.generation,
                 before: before.as_ref(),
-                now: Timestamp::now(),
+                now,
                 public_url: self.public_url.as_ref(),
             };
             let status = |verdict: &Verdict| conditions::status(&findings, verdict, occasion);
@@ -275,14 +287,19 @@ impl Writer {
                 status: said,
                 before,
             };
-            Some((verdict.object, stands, draft))
+            let change = certificates::next_change(&findings.certificates, now);
+            Some((verdict.object, stands, draft, change))
         });
-        let Some((programmed, stands, draft)) = draft else {
+        let Some((programmed, stands, draft, change)) = draft else {
             self.agenda.settled(&object);
+            self.agenda.ends(&object, None);
             self.agenda.arrived(&object);
             self.herald.forget(&object);
             return None;
         };
+        let change = change.and_then(|change| Duration::try_from(change).ok());
+        let end = change.map(|change| Instant::now() + change.min(CLOCK_CHECK));
+        self.agenda.ends(&object, end);
         if !matches!(programmed, Programmed::Lagging(_)) {
             self.agenda.arrived(&object);
         } else if !stands && self.agenda.wait(&object, Instant::now()) {

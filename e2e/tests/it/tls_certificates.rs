@@ -51,7 +51,7 @@ fn a_new_certificate_is_shown_while_a_stream_over_the_old_goes_on() -> Result<()
         let mut connection = shown(scene, &caller, &host, &old).await?;
         shown(scene, &caller, &other, &others).await?;
         let ready = scene
-            .await_condition("airoute", "a", "ResolvedRefs", "True")
+            .await_condition("airoute", "a", "CertificatesValid", "True")
             .await?;
         ensure!(ready.message.contains("is valid until"), "{ready:?}");
 

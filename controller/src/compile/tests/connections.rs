@@ -70,6 +70,9 @@ fn what_is_named_comes_along_and_is_shown_without_its_secrets() {
             &[("username", "gateway"), ("password", "canary")],
         ),
     ]);
+    let found = findings(&index, &ObjectKey::new(Kind::AIProvider, "a", "p")).unwrap();
+    let shown = found.certificates.iter().map(|shown| &shown.secret);
+    assert_eq!(shown.collect::<Vec<_>>(), [&name("a", "own")]);
     let tls = tls(&index);
     assert_eq!(tls.authorities, [ca.der, made.der.clone()]);
     assert_eq!(tls.server_name.as_deref(), Some("inner.test"));

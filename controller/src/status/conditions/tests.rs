@@ -1,9 +1,10 @@
 //! Rules of what is written, by what stands there.
 
 use turnpike_crds::status::GroupStatus;
+use turnpike_snapshot::name::ObjectName;
 
 use super::*;
-use crate::compile::finding::Counts;
+use crate::compile::finding::{Counts, Shown};
 
 fn finding(is_true: bool) -> Finding {
     Finding {
@@ -21,6 +22,7 @@ fn findings(is_accepted: bool) -> Findings {
         names: Vec::new(),
         hostnames: Vec::new(),
         counts: Counts::default(),
+        certificates: Vec::new(),
     }
 }
 
@@ -376,4 +378,59 @@ fn counts_are_told_as_they_are() {
     };
     let now = status(&counted, &Programmed::Loaded, 3, None, 1);
     assert_eq!((now.routes, now.groups), (Some(7), groups));
+}
+
+#[test]
+fn certificates_are_told_where_there_are_and_count_once_they_have_expired() {
+    const HOUR: i64 = 3600;
+    let now = 2_000_000_000;
+    let cases = [
+        (None, true, "True Ready", None),
+        (
+            Some(200 * HOUR),
+            true,
+            "True Ready",
+            Some("True CertificatesValid"),
+        ),
+        (
+            Some(HOUR),
+            true,
+            "True Ready",
+            Some("False CertificateExpiresSoon"),
+        ),
+        (
+            Some(-1),
+            true,
+            "False CertificateExpired",
+            Some("False CertificateExpired"),
+        ),
+        (
+            Some(-1),
+            false,
+            "False Bad",
+            Some("False CertificateExpired"),
+        ),
+    ];
+    for (left, is_accepted, ready, certificates) in cases {
+        let shown = left.map(|left| Shown {
+            secret: ObjectName::new("a", "own"),
+            not_after: at(now + left),
+        });
+        let findings = Findings {
+            certificates: shown.into_iter().collect(),
+            ..findings(is_accepted)
+        };
+        let now = status(&findings, &Programmed::Loaded, 3, None, now);
+        let said = |type_: &str| {
+            let mut conditions = now.conditions.iter();
+            let found = conditions.find(|condition| condition.type_ == type_);
+            found.map(|found| format!("{} {}", found.status, found.reason))
+        };
+        assert_eq!(said(READY).as_deref(), Some(ready), "{left:?}");
+        assert_eq!(
+            said(CERTIFICATES_VALID).as_deref(),
+            certificates,
+            "{left:?}"
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! What is written and when, against a scripted API server. Time is paused.
 
+mod certificates;
 mod counts;
 mod events;
 
@@ -127,6 +128,7 @@ impl Scene {
             writes.clone(),
             replicas,
             None,
+            Box::new(clock(Instant::now())),
             shutdown.clone(),
         );
         let scene = Self {
@@ -158,6 +160,14 @@ impl Scene {
             programmed.unwrap()["reason"].as_str().unwrap().to_owned(),
         )
     }
+}
+
+/// The time of day of every writer's beginning.
+const DAWN: i64 = 1_900_000_000;
+
+/// A clock that goes as paused time does.
+fn clock(start: Instant) -> impl Fn() -> Timestamp {
+    move || Timestamp::from_second(DAWN).unwrap() + start.elapsed()
 }
 
 fn written(provider: &str, generation: i64, reason: &str) -> (String, i64, String) {
