@@ -19,7 +19,7 @@ use turnpike_controller::run::Controller;
 use turnpike_controller::serve::grpc::Dialer;
 use turnpike_controller::source::directory;
 use turnpike_controller::world::World;
-use turnpike_dataplane::config::CallerFlags;
+use turnpike_dataplane::config::{ByteSize, CallerFlags};
 use turnpike_dataplane::listen::Drain;
 use turnpike_dataplane::store::Limits;
 use turnpike_dataplane::store::demand::{BoxIo, Controllers};
@@ -77,6 +77,11 @@ pub(crate) struct Flags {
     /// A Redis to count in; without one, counters are in memory and end with the process
     #[arg(long, env = "TURNPIKE_REDIS", value_name = "URL")]
     redis: Option<String>,
+
+    /// Bytes of request bodies and answers that may be held in memory, such as 512MiB; beyond it
+    /// requests are refused with 503. Default: 70 % of the container's memory limit, if it has one
+    #[arg(long, env = "TURNPIKE_MEMORY_BUDGET", value_name = "BYTES")]
+    memory_budget: Option<ByteSize>,
 }
 
 /// Runs until SIGINT or SIGTERM; a second one does not wait for open requests.
@@ -150,7 +155,7 @@ fn config(flags: &Flags) -> Config {
         // People run models beside it.
         provider_addresses: Addresses::Any,
         drain: DRAIN,
-        memory_budget: None,
+        memory_budget: flags.memory_budget.map(|size| size.0),
     }
 }
 

@@ -132,6 +132,35 @@ fn secrets_of_files_are_read_and_quotas_counted_in_memory() -> Result<()> {
 }
 
 #[test]
+fn what_does_not_fit_the_memory_budget_is_refused() -> Result<()> {
+    FileScene::run(async |scene| {
+        let key = "tk-files-0123456789abcdef0123";
+        let yaml = resources::echo_provider("echo")
+            + &resources::consumer("alice", "gold", key)
+            + &resources::route("main", "files.test", "echo");
+        scene.write("all.yaml", &yaml)?;
+        let flags = ["--memory-budget", "16KiB"];
+        let standalone = Standalone::start(scene, &scene.resources(), &flags).await?;
+        let gateway = &standalone.gateway;
+        let call = Call::say("files.test", "echo", "small").key(key);
+        await_answer(gateway, call).await?;
+        let large = "large ".repeat(4_000);
+        let call = Call::say("files.test", "echo", &large).key(key);
+        let refused = gateway.send(call).await?;
+        refused.expect_error(503, "overloaded")?;
+        let metrics = standalone.metrics().await?;
+        let is_there = metrics.contains("turnpike_memory_budget_bytes 16384");
+        ensure!(is_there, "{metrics}");
+
+        let mut program = tokio::process::Command::new(places::program("turnpike")?);
+        program.args(["serve", "--memory-budget", "much", "-f"]);
+        let output = program.arg(scene.resources()).output().await?;
+        ensure!(output.status.code() == Some(2), "{output:?}");
+        Ok(())
+    })
+}
+
+#[test]
 fn ends_cleanly_when_asked_and_with_2_for_a_mistake() -> Result<()> {
     FileScene::run(async |scene| {
         scene.write("all.yaml", &resources::echo_provider("echo"))?;
