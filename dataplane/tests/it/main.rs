@@ -20,6 +20,7 @@ mod request_halts;
 mod request_hangup;
 mod request_heartbeat;
 mod request_leavers;
+mod request_overload;
 mod request_provider;
 mod request_quota_down;
 mod request_refusals;

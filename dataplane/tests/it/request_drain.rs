@@ -14,8 +14,8 @@ use turnpike_snapshot::quota::Amount;
 use turnpike_snapshot::rules::Rules;
 
 use super::request_failover::{ALL, DONE, HALF, ROLE, USAGE, WORDS, error, good, tiers, to_others};
+use super::request_gateway::in_version;
 use super::request_gateway::{TestGateway, chat, chat_stream, request, soon};
-use super::request_hangup::as_version;
 use super::request_heartbeat::until_comments;
 use super::request_provider::{End, FakeProvider, Script, chat_answer, events, json};
 use super::request_world::{World, object, quota, upstream};
@@ -50,7 +50,7 @@ fn held_back(script: Script) -> (Script, Arc<Semaphore>) {
 }
 
 fn asked(version: Version, body: &Value) -> http::Request<Full<Bytes>> {
-    as_version(request("/v1/chat/completions", body), version)
+    in_version(request("/v1/chat/completions", body), version)
 }
 
 /// Asks, and hangs up once the provider has the request.

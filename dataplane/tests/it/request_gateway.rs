@@ -167,7 +167,16 @@ impl TestGateway {
     pub(super) async fn behind(world: World, door: Door) -> Self {
         let memory = quota::Store::Memory(MemoryStore::default());
         let pool = Pool::new(Addresses::Any);
-        Self::with_door(world.store(), memory, Arc::default(), pool, DRAIN, door).await
+        let (store, budget) = (world.store(), Budget::default());
+        Self::with_door(store, memory, Arc::default(), pool, DRAIN, door, budget).await
+    }
+
+    /// Serves what this budget has room for.
+    pub(super) async fn within(world: World, budget: Budget) -> Self {
+        let memory = quota::Store::Memory(MemoryStore::default());
+        let (pool, door) = (Pool::new(Addresses::Any), Door::default());
+        let store = world.store();
+        Self::with_door(store, memory, Arc::default(), pool, DRAIN, door, budget).await
     }
 
     async fn with_parts(
@@ -177,7 +186,8 @@ impl TestGateway {
         upstream: Pool,
         drain: Drain,
     ) -> Self {
-        Self::with_door(store, counters, counts, upstream, drain, Door::default()).await
+        let (door, budget) = (Door::default(), Budget::default());
+        Self::with_door(store, counters, counts, upstream, drain, door, budget).await
     }
 
     async fn with_door(
@@ -187,6 +197,7 @@ impl TestGateway {
         upstream: Pool,
         drain: Drain,
         door: Door,
+        budget: Budget,
     ) -> Self {
         let (lines, log) = mpsc::unbounded_channel();
         let (access_log, writer) = AccessLog::spawn(Lines(lines)).unwrap();
@@ -197,7 +208,6 @@ impl TestGateway {
             QuotaSettings::default(),
             stop_counting.clone(),
         );
-        let budget = Budget::default();
         let lost = access_log.dropped_count();
         let metrics = Metrics::new(store.clone(), counts, lost, budget.clone());
         let metrics = Arc::new(metrics);
@@ -313,6 +323,30 @@ impl TestGateway {
         }
         lines
     }
+}
+
+/// Asks over a connection of its own and in this version, and gives the answer's head.
+pub(super) async fn open_version(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+    version: Version,
+) -> (Response<Incoming>, AbortOnDropHandle<()>) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    open_on(stream, in_version(request, version)).await
+}
+
+/// The same request in another version of HTTP.
+pub(super) fn in_version(
+    mut request: Request<Full<Bytes>>,
+    version: Version,
+) -> Request<Full<Bytes>> {
+    if version == Version::HTTP_2 {
+        let uri = format!("http://{HOST}{}", request.uri());
+        *request.uri_mut() = uri.parse().unwrap();
+        request.headers_mut().remove("host");
+        *request.version_mut() = version;
+    }
+    request
 }
 
 /// Asks over this connection, and gives the answer's head; dropping the second part hangs up.

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use turnpike_dataplane::listen::{Door, Terms};
 use turnpike_snapshot::quota::Amount;
 
-use super::request_gateway::{TestGateway, chat, chat_stream, open_on, request, soon};
+use super::request_gateway::{TestGateway, chat, chat_stream, in_version, open_on, request, soon};
 use super::request_provider::{End, FakeProvider, Script, events};
 use super::request_world::{World, echo, quota, upstream};
 
@@ -25,26 +25,13 @@ async fn gateway_to(provider: &FakeProvider) -> TestGateway {
     TestGateway::start(world).await
 }
 
-pub(super) fn as_version(
-    mut request: http::Request<http_body_util::Full<bytes::Bytes>>,
-    version: Version,
-) -> http::Request<http_body_util::Full<bytes::Bytes>> {
-    if version == Version::HTTP_2 {
-        let uri = format!("http://tenant.test{}", request.uri());
-        *request.uri_mut() = uri.parse().unwrap();
-        request.headers_mut().remove("host");
-        *request.version_mut() = version;
-    }
-    request
-}
-
 #[tokio::test]
 async fn a_client_that_leaves_before_the_answer_cancels_the_provider() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         for body in [chat("x"), chat_stream("x")] {
             let mut provider = FakeProvider::start(Script::Silent).await;
             let mut gateway = gateway_to(&provider).await;
-            let request = as_version(request("/v1/chat/completions", &body), version);
+            let request = in_version(request("/v1/chat/completions", &body), version);
             {
                 let asking = gateway.open(request);
                 tokio::select! {
@@ -69,7 +56,7 @@ async fn a_client_that_leaves_in_mid_stream_cancels_the_provider_and_is_charged_
         let provider = FakeProvider::start(events([TEXT, TEXT], End::Hang)).await;
         let mut gateway = gateway_to(&provider).await;
         let body = chat_stream("x");
-        let asked = as_version(request("/v1/chat/completions", &body), version);
+        let asked = in_version(request("/v1/chat/completions", &body), version);
         let (mut response, connection) = gateway.open(asked).await;
         let mut seen = 0;
         while seen < 2 * TEXT.len() {
@@ -118,7 +105,7 @@ async fn a_client_that_stops_reading_is_cut_and_charged_once() {
         let provider = FakeProvider::start(events).await;
         let world = World::with(upstream("OpenAI", &provider.url()));
         let mut gateway = TestGateway::behind(world, impatient()).await;
-        let asked = as_version(request("/v1/chat/completions", &chat_stream("x")), version);
+        let asked = in_version(request("/v1/chat/completions", &chat_stream("x")), version);
         let (response, connection) = gateway.open(asked).await;
         assert_eq!(response.status(), 200);
         soon(provider.left()).await;
@@ -144,7 +131,7 @@ async fn of_a_connection_only_the_stream_that_is_not_read_is_cut() {
     let connection = tokio::spawn(connection);
     let asked = || {
         let request = request("/v1/chat/completions", &chat_stream("x"));
-        as_version(request, Version::HTTP_2)
+        in_version(request, Version::HTTP_2)
     };
     let unread = soon(sender.send_request(asked())).await.unwrap();
     assert_eq!(gateway.log_line().await["end"], "timeout:clientWrite");
@@ -184,7 +171,7 @@ async fn one_reset_stream_harms_no_other_on_its_connection() {
         drop(connection.await);
     }));
     let ask = || {
-        as_version(
+        in_version(
             request("/v1/chat/completions", &chat_stream("x")),
             Version::HTTP_2,
         )
@@ -223,7 +210,7 @@ async fn who_waits_for_settlements_waits_for_open_requests_too() {
     let provider = FakeProvider::start(events([TEXT], End::Hang)).await;
     let gateway = gateway_to(&provider).await;
     let body = request("/v1/chat/completions", &chat_stream("x"));
-    let open = gateway.open(as_version(body, Version::HTTP_2)).await;
+    let open = gateway.open(in_version(body, Version::HTTP_2)).await;
     gateway.shared.settling.close();
     let mut settled = pin!(gateway.shared.settling.wait());
     assert!(futures::poll!(&mut settled).is_pending());

@@ -16,8 +16,8 @@ use turnpike_snapshot::rules::Rules;
 use super::request_failover::{
     ALL, DONE, ERROR, HALF, ROLE, USAGE, WORDS, again, error, good, tiers, to_others,
 };
+use super::request_gateway::in_version;
 use super::request_gateway::{TestGateway, chat, chat_stream, request, soon};
-use super::request_hangup::as_version;
 use super::request_provider::{End, FakeProvider, Script, events};
 use super::request_world::{World, object, upstream};
 
@@ -40,7 +40,7 @@ async fn held_back(script: Script) -> (FakeProvider, Arc<Semaphore>) {
 }
 
 fn asked(version: Version, body: &Value) -> http::Request<Full<Bytes>> {
-    as_version(request("/v1/chat/completions", body), version)
+    in_version(request("/v1/chat/completions", body), version)
 }
 
 /// Reads until so many comments have come after what is given, and gives what came.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Version};
+use http::Version;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 use turnpike_snapshot::quota::Amount;
 
-use super::request_gateway::{TestGateway, chat_stream, request, soon};
+use super::request_gateway::{TestGateway, chat_stream, in_version, request, soon};
 use super::request_provider::{self, End, FakeProvider, Script, chat_answer, events};
 use super::request_world::{World, quota, upstream};
 
@@ -128,7 +128,10 @@ impl Client {
                 }
                 Sender::Http2(sender) => {
                     sender
-                        .send_request(over_http2(request("/v1/chat/completions", &body)))
+                        .send_request(in_version(
+                            request("/v1/chat/completions", &body),
+                            Version::HTTP_2,
+                        ))
                         .await
                 }
             };
@@ -144,14 +147,6 @@ impl Client {
         });
         (AbortOnDropHandle::new(asking), told)
     }
-}
-
-fn over_http2(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
-    let uri = format!("http://tenant.test{}", request.uri());
-    *request.uri_mut() = uri.parse().unwrap();
-    request.headers_mut().remove("host");
-    *request.version_mut() = Version::HTTP_2;
-    request
 }
 
 /// A provider that does this once, and is good to all who come later.
