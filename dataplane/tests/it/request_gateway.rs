@@ -22,7 +22,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use turnpike_dataplane::access_log::{AccessLog, Writer};
 use turnpike_dataplane::budget::Budget;
 use turnpike_dataplane::drains::Drains;
-use turnpike_dataplane::listen::{Door, Drain, Listener};
+use turnpike_dataplane::listen::{Door, Drain, Listener, Terms};
 use turnpike_dataplane::metrics::Metrics;
 use turnpike_dataplane::quota::{
     self, Estimator, MemoryStore, QuotaCounters, QuotaSettings, Quotas,
@@ -137,17 +137,21 @@ impl TestGateway {
 
     /// Trusts this certificate and no other.
     pub(super) async fn trusting(world: World, certificate: CertificateDer<'static>) -> Self {
+        Self::trusting_behind(world, certificate, Door::default()).await
+    }
+
+    /// The same, and serves callers on such terms, with room for so many.
+    pub(super) async fn trusting_behind(
+        world: World,
+        certificate: CertificateDer<'static>,
+        door: Door,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(certificate).unwrap();
         let memory = quota::Store::Memory(MemoryStore::default());
-        Self::with_parts(
-            world.store(),
-            memory,
-            Arc::default(),
-            Pool::with_roots(roots, Addresses::Any),
-            DRAIN,
-        )
-        .await
+        let pool = Pool::with_roots(roots, Addresses::Any);
+        let (store, budget) = (world.store(), Budget::default());
+        Self::with_door(store, memory, Arc::default(), pool, DRAIN, door, budget).await
     }
 
     /// Reaches only providers at such addresses.
@@ -323,6 +327,15 @@ impl TestGateway {
         }
         lines
     }
+}
+
+/// Cuts callers that take nothing for a moment.
+pub(super) fn impatient() -> Door {
+    let terms = Terms {
+        client_write: Some(Duration::from_millis(200)),
+        ..Terms::default()
+    };
+    Door::new(terms, 100)
 }
 
 /// Asks over a connection of its own and in this version, and gives the answer's head.

@@ -1,7 +1,6 @@
 //! Clients that leave: the provider is cancelled at once, the request settled once.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use http::Version;
 use http_body_util::BodyExt;
@@ -10,10 +9,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use turnpike_dataplane::listen::{Door, Terms};
 use turnpike_snapshot::quota::Amount;
 
-use super::request_gateway::{TestGateway, chat, chat_stream, in_version, open_on, request, soon};
+use super::request_gateway::{
+    TestGateway, chat, chat_stream, impatient, in_version, open_on, request, soon,
+};
 use super::request_provider::{End, FakeProvider, Script, events};
 use super::request_world::{World, echo, quota, upstream};
 
@@ -85,15 +85,6 @@ async fn a_client_that_leaves_in_mid_stream_cancels_the_provider_and_is_charged_
         assert_eq!(used_tokens(&gateway).await, used, "{version:?}");
         assert_eq!(gateway.stop().await.len(), 1);
     }
-}
-
-/// Cuts callers that take nothing for a moment.
-fn impatient() -> Door {
-    let terms = Terms {
-        client_write: Some(Duration::from_millis(200)),
-        ..Terms::default()
-    };
-    Door::new(terms, 100)
 }
 
 #[tokio::test]

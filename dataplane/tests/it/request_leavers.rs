@@ -1,7 +1,11 @@
 //! Every way to leave, at every stage, over every pair of protocols: the provider is cancelled, there is
 //! one line in the log, and the pool serves the next request as if nothing had been.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,12 +16,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::CertificateDer;
 use serde_json::json;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, oneshot};
 use tokio_util::task::AbortOnDropHandle;
+use turnpike_dataplane::listen::Door;
 use turnpike_snapshot::quota::Amount;
 
-use super::request_gateway::{TestGateway, chat_stream, in_version, request, soon};
+use super::request_gateway::{TestGateway, chat_stream, impatient, in_version, request, soon};
 use super::request_provider::{self, End, FakeProvider, Script, chat_answer, events};
 use super::request_world::{World, quota, upstream};
 
@@ -25,7 +31,7 @@ const ROLE: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"m
 const TEXT: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"forty bytes of content, neither more nor\"},\"finish_reason\":null}]}\n\n";
 const USAGE: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":11,\"completion_tokens\":17,\"total_tokens\":28}}\n\n";
 
-/// How a client goes. One that stops to read goes by a timeout of ours, once there is one.
+/// How a client goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leaving {
     /// The connection is closed: FIN, and RST to whatever comes then.
@@ -34,6 +40,8 @@ enum Leaving {
     Reset,
     /// HTTP/2 alone: the stream is, and the connection stays.
     ResetStream,
+    /// Everything stays open, and nothing is read any more: the gateway cuts it.
+    StopReading,
 }
 
 /// How far the answer has come by then.
@@ -53,12 +61,20 @@ const STAGES: [Stage; 4] = [
 ];
 
 impl Stage {
-    fn script(self) -> Script {
+    /// A caller that does not read is not missed before there is more than the sockets hold.
+    fn script(self, leaving: Leaving) -> Script {
+        let end = match leaving {
+            Leaving::StopReading => End::Flood,
+            _ => End::Hang,
+        };
         match self {
+            Stage::BeforeHeaders if leaving == Leaving::StopReading => {
+                Script::Held(Box::new(events([], end)))
+            }
             Stage::BeforeHeaders => Script::Silent,
-            Stage::BeforeContent => events([ROLE], End::Hang),
-            Stage::MidStream => events([ROLE, TEXT], End::Hang),
-            Stage::AfterUsage => events([ROLE, TEXT, USAGE], End::Hang),
+            Stage::BeforeContent => events([ROLE], end),
+            Stage::MidStream => events([ROLE, TEXT], end),
+            Stage::AfterUsage => events([ROLE, TEXT, USAGE], end),
         }
     }
 
@@ -75,7 +91,45 @@ impl Stage {
 /// A client on a connection of its own.
 struct Client {
     sender: Sender,
+    is_unread: Arc<AtomicBool>,
     _connection: AbortOnDropHandle<()>,
+}
+
+/// A socket that can be left unread, for good, while it stays open.
+struct Socket {
+    stream: TcpStream,
+    is_unread: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_unread.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 #[derive(Clone)]
@@ -92,7 +146,11 @@ impl Client {
                 .set_linger(Some(Duration::ZERO))
                 .unwrap();
         }
-        let stream = TokioIo::new(stream);
+        let is_unread = Arc::new(AtomicBool::new(false));
+        let stream = TokioIo::new(Socket {
+            stream,
+            is_unread: is_unread.clone(),
+        });
         if version == Version::HTTP_2 {
             let (sender, connection) = http2::handshake(TokioExecutor::new(), stream)
                 .await
@@ -100,6 +158,7 @@ impl Client {
             let connection = tokio::spawn(async move { drop(connection.await) });
             return Self {
                 sender: Sender::Http2(sender),
+                is_unread,
                 _connection: AbortOnDropHandle::new(connection),
             };
         }
@@ -107,6 +166,7 @@ impl Client {
         let connection = tokio::spawn(async move { drop(connection.await) });
         Self {
             sender: Sender::Http1(Arc::new(sender.into())),
+            is_unread,
             _connection: AbortOnDropHandle::new(connection),
         }
     }
@@ -170,17 +230,23 @@ async fn provider(
 async fn gateway_to(
     provider: &FakeProvider,
     certificate: Option<CertificateDer<'static>>,
+    leaving: Leaving,
 ) -> TestGateway {
+    // The others go by themselves.
+    let door = match leaving {
+        Leaving::StopReading => impatient(),
+        _ => Door::default(),
+    };
     let limit = quota(Amount::Tokens(1_000_000));
     match certificate {
         Some(certificate) => {
             let url = format!("https://localhost:{}/v1", provider.address.port());
             let world = World::with(upstream("OpenAI", &url)).limited(limit);
-            TestGateway::trusting(world, certificate).await
+            TestGateway::trusting_behind(world, certificate, door).await
         }
         None => {
-            TestGateway::start(World::with(upstream("OpenAI", &provider.url())).limited(limit))
-                .await
+            let world = World::with(upstream("OpenAI", &provider.url())).limited(limit);
+            TestGateway::behind(world, door).await
         }
     }
 }
@@ -188,8 +254,8 @@ async fn gateway_to(
 /// Gives how long it took until the provider knew.
 async fn leave(leaving: Leaving, stage: Stage, client: Version, upstream: Version) -> Duration {
     let case = format!("{leaving:?} {stage:?}, {client:?} to {upstream:?}");
-    let (mut provider, certificate) = provider(upstream, stage.script()).await;
-    let mut gateway = gateway_to(&provider, certificate).await;
+    let (mut provider, certificate) = provider(upstream, stage.script(leaving)).await;
+    let mut gateway = gateway_to(&provider, certificate, leaving).await;
     let caller = Client::connect(&gateway, client, leaving).await;
     let (asking, told) = caller.ask(stage.seen());
     soon(provider.received()).await;
@@ -199,13 +265,24 @@ async fn leave(leaving: Leaving, stage: Stage, client: Version, upstream: Versio
         Stage::MidStream | Stage::AfterUsage => soon(told).await.unwrap(),
     }
     let left = Instant::now();
-    drop(asking);
-    let connection = (leaving == Leaving::ResetStream).then_some(caller);
+    let (mut asking, mut connection) = (Some(asking), Some(caller));
+    match (leaving, &connection) {
+        (Leaving::StopReading, Some(caller)) => {
+            caller.is_unread.store(true, Ordering::Relaxed);
+            provider.go_on();
+        }
+        (Leaving::ResetStream, _) => asking = None,
+        _ => (asking, connection) = (None, None),
+    }
     soon(provider.left()).await;
     let took = left.elapsed();
 
     let line = gateway.log_line().await;
-    assert_eq!(line["end"], "client_gone", "{case}: {line}");
+    let end = match leaving {
+        Leaving::StopReading => "timeout:clientWrite",
+        _ => "client_gone",
+    };
+    assert_eq!(line["end"], end, "{case}: {line}");
     if stage == Stage::AfterUsage {
         let tokens = (&line["tokens"]["input"], &line["tokens"]["output"]);
         assert_eq!(tokens, (&11.into(), &17.into()), "{case}: {line}");
@@ -219,7 +296,7 @@ async fn leave(leaving: Leaving, stage: Stage, client: Version, upstream: Versio
         if is_kept { 1 } else { 2 },
         "{case}"
     );
-    drop(connection);
+    drop((asking, connection));
     assert_eq!(
         gateway.stop().await.len(),
         1,
@@ -234,7 +311,12 @@ async fn whoever_leaves_however_and_whenever_cancels_the_provider_and_is_settled
     for stage in STAGES {
         for client in [Version::HTTP_11, Version::HTTP_2] {
             for upstream in [Version::HTTP_11, Version::HTTP_2] {
-                for leaving in [Leaving::Close, Leaving::Reset, Leaving::ResetStream] {
+                for leaving in [
+                    Leaving::Close,
+                    Leaving::Reset,
+                    Leaving::ResetStream,
+                    Leaving::StopReading,
+                ] {
                     if leaving == Leaving::ResetStream && client == Version::HTTP_11 {
                         continue;
                     }

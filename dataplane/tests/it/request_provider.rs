@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::PollSemaphore;
+use tokio_util::sync::{CancellationToken, PollSemaphore, WaitForCancellationFutureOwned};
 use tokio_util::task::AbortOnDropHandle;
 
 /// What the provider does with a request.
@@ -40,6 +40,8 @@ pub(super) enum Script {
     Let(Arc<Semaphore>, Box<Script>),
     /// Streams some chunks at once, and the others, to a clean end, once it is let.
     Halves(Vec<Bytes>, Arc<Semaphore>, Vec<Bytes>),
+    /// Does nothing before it is told to go on.
+    Held(Box<Script>),
     /// The first with one request, the second with all that come later.
     Once(Box<Script>, Box<Script>),
 }
@@ -52,7 +54,18 @@ pub(super) enum End {
     Cut,
     /// Nothing, for ever.
     Hang,
+    /// Nothing before it is told to go on; then as below.
+    Flood,
+    /// [`FLOOD`], for ever.
+    Flooding,
 }
+
+/// An event of 64 KiB in OpenAI's shape, without content.
+static FLOOD: LazyLock<Bytes> = LazyLock::new(|| {
+    let padding = "-".repeat(64 << 10);
+    let event = serde_json::json!({"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [], "obfuscation": padding});
+    format!("data: {event}\n\n").into()
+});
 
 /// A request as the provider received it.
 #[derive(Debug)]
@@ -72,6 +85,7 @@ pub(super) struct FakeProvider {
     received: mpsc::UnboundedReceiver<Received>,
     left: Arc<Semaphore>,
     hangs: Arc<Semaphore>,
+    go: CancellationToken,
     connections: Arc<AtomicUsize>,
     _server: AbortOnDropHandle<()>,
 }
@@ -152,12 +166,14 @@ impl FakeProvider {
         let (record, received) = mpsc::unbounded_channel();
         let left = Arc::new(Semaphore::new(0));
         let hangs = Arc::new(Semaphore::new(0));
+        let go = CancellationToken::new();
         let role = Role {
             script: Arc::new(script),
             asked: Arc::default(),
             record,
             left: left.clone(),
             hangs: hangs.clone(),
+            go: go.clone(),
         };
         let connections = Arc::default();
         let server = tokio::spawn(accept(listener, tls, role, Arc::clone(&connections)));
@@ -166,6 +182,7 @@ impl FakeProvider {
             received,
             left,
             hangs,
+            go,
             connections,
             _server: AbortOnDropHandle::new(server),
         }
@@ -201,6 +218,11 @@ impl FakeProvider {
         self.hangs.acquire().await.unwrap().forget();
     }
 
+    /// Tells it to go on where it waits for that.
+    pub(super) fn go_on(&self) {
+        self.go.cancel();
+    }
+
     /// Waits until a caller has left before its answer's end.
     pub(super) async fn left(&self) {
         self.left.acquire().await.unwrap().forget();
@@ -214,6 +236,7 @@ struct Role {
     record: mpsc::UnboundedSender<Received>,
     left: Arc<Semaphore>,
     hangs: Arc<Semaphore>,
+    go: CancellationToken,
 }
 
 async fn accept(
@@ -270,17 +293,27 @@ impl Role {
             Script::Once(_, later) => later,
             script => script,
         };
-        if let Script::Let(leave, then) = script {
-            leave.acquire().await.unwrap().forget();
-            script = then;
+        match script {
+            Script::Let(leave, then) => {
+                leave.acquire().await.unwrap().forget();
+                script = then;
+            }
+            Script::Held(then) => {
+                self.go.cancelled().await;
+                script = then;
+            }
+            _ => {}
         }
         match script {
-            Script::Silent | Script::Once(..) | Script::Let(..) => std::future::pending().await,
+            Script::Silent | Script::Once(..) | Script::Let(..) | Script::Held(_) => {
+                std::future::pending().await
+            }
             Script::Halves(first, leave, others) => {
                 let response = Response::new(Played {
                     chunks: first.clone().into_iter(),
                     end: End::Clean,
                     hangs: self.hangs,
+                    go: Box::pin(self.go.cancelled_owned()),
                     watch,
                     others: Some((PollSemaphore::new(leave.clone()), others.clone())),
                 });
@@ -292,11 +325,13 @@ impl Role {
                 chunks,
                 end,
             } => {
-                watch.is_done = *end != End::Hang && chunks.is_empty();
+                let is_endless = matches!(end, End::Hang | End::Flood | End::Flooding);
+                watch.is_done = !is_endless && chunks.is_empty();
                 let mut response = Response::new(Played {
                     chunks: chunks.clone().into_iter(),
                     end: *end,
                     hangs: self.hangs,
+                    go: Box::pin(self.go.cancelled_owned()),
                     watch,
                     others: None,
                 });
@@ -328,6 +363,7 @@ struct Played {
     chunks: std::vec::IntoIter<Bytes>,
     end: End,
     hangs: Arc<Semaphore>,
+    go: Pin<Box<WaitForCancellationFutureOwned>>,
     watch: Watch,
     /// What comes once it is let.
     others: Option<(PollSemaphore, Vec<Bytes>)>,
@@ -363,6 +399,15 @@ impl Body for Played {
                 self.hangs.add_permits(1);
                 Poll::Pending
             }
+            End::Flood => {
+                if self.go.as_mut().poll(cx).is_pending() {
+                    self.hangs.add_permits(1);
+                    return Poll::Pending;
+                }
+                self.end = End::Flooding;
+                self.poll_frame(cx)
+            }
+            End::Flooding => Poll::Ready(Some(Ok(Frame::data(FLOOD.clone())))),
             End::Clean => {
                 self.watch.is_done = true;
                 Poll::Ready(None)
