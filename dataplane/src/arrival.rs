@@ -3,6 +3,7 @@
 mod body;
 mod forwarded;
 mod host;
+mod patience;
 mod uptake;
 
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use turnpike_snapshot::name::ObjectName;
 pub use body::{BodyFault, FLOOR, Pace, Paced, RequestBody, WINDOW};
 pub use forwarded::{Forwarders, InvalidForwarders};
 pub use host::{HostError, HostName};
+pub use patience::Patience;
 pub use uptake::Uptake;
 
 /// Where and when a request came in, and for whom.

@@ -99,8 +99,8 @@ impl Listener {
         let open = Open {
             host: Arc::new(Host {
                 gateway,
+                sockets: Sockets::new(door.terms.client_write),
                 door,
-                sockets: Sockets::default(),
             }),
             connections: TaskTracker::new(),
             stages: Stages {

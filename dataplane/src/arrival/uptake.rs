@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
@@ -20,6 +20,8 @@ struct State {
     is_in_doubt: AtomicBool,
     /// The stream that would send it.
     stream: AtomicWaker,
+    /// What writes for a session, and ends with the caller's patience.
+    writer: AtomicWaker,
 }
 
 impl Uptake {
@@ -53,7 +55,17 @@ impl Uptake {
 
     /// The caller took nothing for too long.
     pub fn expire(&self) {
-        self.0.is_expired.store(true, Ordering::Relaxed);
+        self.0.is_expired.store(true, Ordering::Release);
+        self.0.writer.wake();
+    }
+
+    /// Ready once the caller took nothing for too long.
+    pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.writer.register(cx.waker());
+        match self.0.is_expired.load(Ordering::Acquire) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 
     /// Whether that is why an answer ends.

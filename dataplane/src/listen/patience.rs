@@ -3,14 +3,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
-use crate::arrival::Uptake;
+use crate::arrival::{Patience, Uptake};
 
 tokio::task_local! {
     /// Of the stream of HTTP/2 whose task this is.
@@ -20,43 +19,6 @@ tokio::task_local! {
 /// The uptake of the stream whose task this is; `None` over HTTP/1.1, where the connection's counts.
 pub(super) fn of_stream() -> Option<Uptake> {
     STREAM.try_with(Uptake::clone).ok()
-}
-
-/// How long a caller may take nothing; the timer sleeps only while it does not.
-struct Patience {
-    limit: Option<Duration>,
-    timer: Option<Pin<Box<Sleep>>>,
-    is_tried: bool,
-}
-
-impl Patience {
-    fn new(limit: Option<Duration>) -> Self {
-        Self {
-            limit,
-            timer: None,
-            is_tried: false,
-        }
-    }
-
-    /// Something was taken.
-    fn rest(&mut self) {
-        self.is_tried = false;
-    }
-
-    /// Nothing is taken just now; ready once that lasted too long.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(limit) = self.limit else {
-            return Poll::Pending;
-        };
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if !self.is_tried {
-            self.is_tried = true;
-            timer.as_mut().reset(Instant::now() + limit);
-        }
-        timer.as_mut().poll(cx)
-    }
 }
 
 /// A connection that ends when its peer takes nothing for too long.
@@ -149,10 +111,13 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, stream: F) {
+        // What a stream's own task starts, writes for the session that it has become.
+        let session = of_stream();
         tokio::spawn(Stream {
             task: Some(Box::pin(stream)),
             patience: Patience::new(self.limit),
-            uptake: Uptake::default(),
+            is_session: session.is_some(),
+            uptake: session.unwrap_or_default(),
         });
     }
 }
@@ -161,6 +126,8 @@ struct Stream<F> {
     /// `None`: it is over. Dropped half-way, the stream is reset.
     task: Option<Pin<Box<F>>>,
     patience: Patience,
+    /// Whoever carries it says when its caller takes nothing; that is not seen from here.
+    is_session: bool,
     uptake: Uptake,
 }
 
@@ -173,7 +140,9 @@ impl<F: Future> Future for Stream<F> {
             return Poll::Ready(());
         };
         let is_over = STREAM.sync_scope(this.uptake.clone(), || task.as_mut().poll(cx).is_ready());
-        if !is_over {
+        if !is_over && this.is_session {
+            ready!(this.uptake.poll_expired(cx));
+        } else if !is_over {
             if !this.uptake.is_waiting() {
                 this.patience.rest();
                 return Poll::Pending;

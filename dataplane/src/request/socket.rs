@@ -40,7 +40,7 @@ use crate::gateway::Gateway;
 use handshake::Handshake;
 use meter::{Meter, Subject};
 use query::Query;
-use tunnel::Tunnel;
+use tunnel::{Bounds, Tunnel};
 
 /// How long the sessions of a listener that is over may take to say so.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -53,9 +53,19 @@ pub struct Sockets {
     /// Of one connection.
     here: TaskTracker,
     over: CancellationToken,
+    /// How long a caller may take nothing; `None`: as long as it likes.
+    client_write: Option<Duration>,
 }
 
 impl Sockets {
+    /// Those of a listener, on these terms.
+    pub fn new(client_write: Option<Duration>) -> Self {
+        Self {
+            client_write,
+            ..Self::default()
+        }
+    }
+
     /// Those of another connection of the listener.
     pub fn of_connection(&self) -> Self {
         Self {
@@ -163,7 +173,11 @@ pub(super) fn begin(
     account.answered(status);
     account.begin_session();
     let meter = Meter::new(gateway.clone(), account, subject, laid);
-    sockets.spawn(Tunnel::open(client, opened, meter, sockets.over.clone()));
+    let bounds = Bounds {
+        over: sockets.over.clone(),
+        client_write: sockets.client_write,
+    };
+    sockets.spawn(Tunnel::open(client, opened, meter, bounds));
     let mut response = Response::new(ResponseBody::nothing());
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use futures::SinkExt;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
 use turnpike_snapshot::provider::{Halt, Halted, Provider};
 use turnpike_snapshot::quota::Amount;
 use turnpike_snapshot::{Name, Snapshot};
 
-use super::request_gateway::{TestGateway, soon};
+use super::request_gateway::{TestGateway, impatient, soon};
 use super::request_socket_parties::{
-    Http2, RealtimeProvider, Seen, created, done, gateway_to, open,
+    Http2, RealtimeProvider, Seen, Socket, created, done, gateway_to, open,
 };
 use super::request_world::{HOST, KEY, World, object, quota, upstream};
 
@@ -89,6 +92,76 @@ async fn leaves(leave: Leave, when: When) {
     };
     assert_eq!(line["tokens"], tokens, "{leave:?} {when:?}");
     assert!(gateway.stop().await.is_empty(), "{leave:?} {when:?}");
+}
+
+/// A provider that talks amid a response, as long as it is listened to.
+async fn talk(mut server: Socket<TcpStream>) {
+    let delta = "long ".repeat(4_000);
+    let event = json!({"type": "response.output_text.delta", "response_id": "r", "delta": delta});
+    let text = Message::text(event.to_string());
+    while soon(server.0.send(text.clone())).await.is_ok() {}
+}
+
+async fn impatient_gateway(provider: &RealtimeProvider) -> TestGateway {
+    let world = World::with(upstream("OpenAI", &provider.url()));
+    let world = world.limited(quota(Amount::Tokens(1_000_000)));
+    TestGateway::behind(world, impatient()).await
+}
+
+/// What the log says of a session that was cut amid its second response.
+fn assert_cut(line: &serde_json::Value) {
+    assert_eq!(line["end"], "timeout:clientWrite", "{line}");
+    let tokens = json!({"input": 60, "cached": 1, "output": 1036, "estimated": true});
+    assert_eq!(line["tokens"], tokens, "{line}");
+}
+
+#[tokio::test]
+async fn a_caller_that_stops_reading_is_cut_and_settled_once() {
+    let mut provider = RealtimeProvider::start().await;
+    let mut gateway = impatient_gateway(&provider).await;
+    let mut client = open(&gateway).await;
+    let (_, mut server) = provider.session().await;
+    server.respond("first", 30, 12).await;
+    server.say(created("r")).await;
+    for _ in 0..3 {
+        client.hear().await;
+    }
+    // It still speaks.
+    client.say(json!({"type": "input_text"})).await;
+    talk(server).await;
+    assert_cut(&gateway.log_line().await);
+    assert_eq!(client.end().await, Seen::Gone);
+    assert!(gateway.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn of_a_connection_only_the_session_that_is_not_read_is_cut() {
+    let mut provider = RealtimeProvider::start().await;
+    let mut gateway = impatient_gateway(&provider).await;
+    let mut connection = Http2::connect(gateway.address).await;
+    let mut unread = connection.open(KEY).await.unwrap();
+    let (_, mut server) = provider.session().await;
+    let mut other = connection.open(KEY).await.unwrap();
+    let (_, mut others) = provider.session().await;
+    server.respond("first", 30, 12).await;
+    server.say(created("r")).await;
+    for _ in 0..3 {
+        unread.socket.hear().await;
+    }
+    talk(server).await;
+    assert_cut(&gateway.log_line().await);
+    // Its stream is reset, and what it held of the connection's window is free again.
+    assert_eq!(unread.socket.end().await, Seen::Gone);
+    drop(unread);
+    others.respond("r", 10, 5).await;
+    for _ in 0..2 {
+        other.socket.hear().await;
+    }
+    other.socket.close(1000, "").await;
+    assert_eq!(others.end().await, Seen::Close(1000, String::new()));
+    let line = gateway.log_line().await;
+    assert_eq!(line["end"], "complete");
+    assert!(gateway.stop().await.is_empty());
 }
 
 #[tokio::test]

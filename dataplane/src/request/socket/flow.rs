@@ -21,6 +21,8 @@ pub(super) struct Flow {
     piece: Vec<u8>,
     written: usize,
     scanned: usize,
+    /// Something was written since this was asked last.
+    has_moved: bool,
     event: Option<Event>,
 }
 
@@ -46,6 +48,7 @@ impl Flow {
             piece: Vec::new(),
             written: 0,
             scanned: 0,
+            has_moved: false,
             event: None,
         }
     }
@@ -53,6 +56,16 @@ impl Flow {
     /// Whether the frame that closes has come.
     pub(super) fn is_closed(&self) -> bool {
         self.scanner.is_closed()
+    }
+
+    /// Whether something is held that is not written.
+    pub(super) fn is_holding(&self) -> bool {
+        !self.piece.is_empty()
+    }
+
+    /// Whether something was written since this was asked last.
+    pub(super) fn has_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
     }
 
     /// What may be written behind what is written; `None`: something is on its way.
@@ -72,7 +85,10 @@ impl Flow {
                 let bytes = &self.piece[self.written..self.scanned];
                 match ready!(Pin::new(&mut *sink).poll_write(cx, bytes)) {
                     Ok(0) | Err(_) => return Poll::Ready(Step::SinkEnded),
-                    Ok(written) => self.written += written,
+                    Ok(written) => {
+                        self.written += written;
+                        self.has_moved = true;
+                    }
                 }
             } else if let Some(event) = self.event.take() {
                 return Poll::Ready(Step::Event(event));

@@ -20,6 +20,7 @@ use turnpike_protocol::websocket::{self, Place, Scanner};
 use super::flow::{Flow, Step};
 use super::meter::Meter;
 use crate::access_log::End;
+use crate::arrival::Patience;
 use crate::metrics::UpstreamFault;
 use crate::request::attempt::Opened;
 use crate::request::error::RequestError;
@@ -52,7 +53,17 @@ pub(super) struct Tunnel {
     clocks: Clocks,
     /// Who runs the gateway ends it.
     over: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// With a caller that does not read.
+    patience: Patience,
     _body: AnswerBody,
+}
+
+/// What bounds a session, beside its provider's timeouts.
+pub(super) struct Bounds {
+    /// Cancelled once who runs the gateway ends it.
+    pub(super) over: CancellationToken,
+    /// How long the caller may take nothing; `None`: as long as it likes.
+    pub(super) client_write: Option<Duration>,
 }
 
 /// Both directions.
@@ -83,12 +94,7 @@ enum Reason {
 
 impl Tunnel {
     /// Waits until both sides have changed over, then carries the session to its end.
-    pub(super) async fn open(
-        client: OnUpgrade,
-        opened: Opened,
-        meter: Meter,
-        over: CancellationToken,
-    ) {
+    pub(super) async fn open(client: OnUpgrade, opened: Opened, meter: Meter, bounds: Bounds) {
         // The provider's comes at once; without the caller's there is no session.
         let (Ok(client), Ok(provider)) = tokio::join!(client, opened.socket) else {
             meter.close(End::ClientGone, None);
@@ -105,7 +111,8 @@ impl Tunnel {
             },
             meter,
             clocks: opened.clocks,
-            over: Box::pin(over.cancelled_owned()),
+            over: Box::pin(bounds.over.cancelled_owned()),
+            patience: Patience::new(bounds.client_write),
             _body: opened.body,
         });
         tunnel.carry().await;
@@ -127,7 +134,10 @@ impl Tunnel {
             match poll_fn(|cx| self.poll_next(cx)).await {
                 Happening::Up(bytes) => self.meter.account().took(bytes),
                 Happening::Said => self.await_more(),
-                Happening::Down(bytes) => self.meter.account().handed(bytes),
+                Happening::Down(bytes) => {
+                    self.meter.account().handed(bytes);
+                    self.await_more();
+                }
                 Happening::Event(event) => match Box::pin(self.meter.hear(event)).await {
                     Ok(()) => self.await_more(),
                     Err(error) => return Reason::Error(error),
@@ -143,9 +153,15 @@ impl Tunnel {
             let error = Interruption::Blocked.into();
             return Poll::Ready(Happening::Over(Reason::Error(error)));
         }
+        // Before a step too: a caller that always speaks must end as well.
+        let is_unread = self.patience.is_tried() && self.poll_unread(cx).is_ready();
         let moved = self.lanes.poll(cx, &mut self.client, &mut self.provider);
-        if moved.is_ready() {
+        if moved.is_ready() && !is_unread {
             return moved;
+        }
+        if is_unread || self.poll_unread(cx).is_ready() {
+            self.meter.account().uptake().expire();
+            return Poll::Ready(Happening::Over(Reason::ClientGone));
         }
         if let Poll::Ready(expired) = self.clocks.poll_expired(cx) {
             let error = Interruption::Expired(expired).into();
@@ -153,6 +169,19 @@ impl Tunnel {
         }
         let over = self.over.as_mut().poll(cx);
         over.map(|()| Happening::Over(Reason::Error(going_away())))
+    }
+
+    /// Ready once the caller has taken nothing for too long. Meanwhile nobody waits for the provider.
+    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let down = &mut self.lanes.down;
+        if down.has_moved() || !down.is_holding() {
+            self.patience.rest();
+        }
+        if !down.is_holding() {
+            return Poll::Pending;
+        }
+        self.clocks.rest();
+        self.patience.poll_end(cx)
     }
 
     /// Between two pieces of a response the provider may be silent for so long, and between two
@@ -164,10 +193,11 @@ impl Tunnel {
         }
     }
 
-    /// The caller is gone: the provider is told, and nobody waits for its answer.
-    async fn leave(self: Box<Self>) {
+    /// The caller is gone, or does not read: the provider is told, and nobody waits for its answer.
+    async fn leave(mut self: Box<Self>) {
         let end = match self.lanes.is_closed() {
             true => End::Complete,
+            false if self.meter.account().uptake().is_expired() => End::Timeout("clientWrite"),
             false => End::ClientGone,
         };
         self.meter.close(end, None);
