@@ -59,6 +59,12 @@ impl Uptake {
         self.0.writer.wake();
     }
 
+    /// A session is over: what writes for it may wait no longer than a caller's patience lasts.
+    pub fn leave_rest(&self) {
+        self.handed();
+        self.0.writer.wake();
+    }
+
     /// Ready once the caller took nothing for too long.
     pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.writer.register(cx.waker());

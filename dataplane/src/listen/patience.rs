@@ -3,7 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::Executor;
@@ -126,7 +126,8 @@ struct Stream<F> {
     /// `None`: it is over. Dropped half-way, the stream is reset.
     task: Option<Pin<Box<F>>>,
     patience: Patience,
-    /// Whoever carries it says when its caller takes nothing; that is not seen from here.
+    /// Whoever carries it says when its caller takes nothing, and when only the rest is to be taken;
+    /// that is not seen from here.
     is_session: bool,
     uptake: Uptake,
 }
@@ -140,9 +141,8 @@ impl<F: Future> Future for Stream<F> {
             return Poll::Ready(());
         };
         let is_over = STREAM.sync_scope(this.uptake.clone(), || task.as_mut().poll(cx).is_ready());
-        if !is_over && this.is_session {
-            ready!(this.uptake.poll_expired(cx));
-        } else if !is_over {
+        let is_cut = this.is_session && this.uptake.poll_expired(cx).is_ready();
+        if !is_over && !is_cut {
             if !this.uptake.is_waiting() {
                 this.patience.rest();
                 return Poll::Pending;

@@ -1,5 +1,6 @@
 //! How a Realtime session ends, whoever ends it; and what does not end it.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use futures::SinkExt;
@@ -161,6 +162,25 @@ async fn of_a_connection_only_the_session_that_is_not_read_is_cut() {
     assert_eq!(others.end().await, Seen::Close(1000, String::new()));
     let line = gateway.log_line().await;
     assert_eq!(line["end"], "complete");
+    assert!(gateway.stop().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_rest_of_a_session_that_is_over_is_not_kept_for_ever() {
+    let mut provider = RealtimeProvider::start().await;
+    let mut gateway = impatient_gateway(&provider).await;
+    let mut connection = Http2::connect(gateway.address).await;
+    let (mut send, unread) = connection.ask(KEY).await;
+    let (_, mut server) = provider.session().await;
+    // More than the window of the stream, and not so much that the session waits for it.
+    let text = "x".repeat(70_000);
+    server.say(json!({"type": "other", "text": text})).await;
+    server.close(1000, "").await;
+    drop(server);
+    assert_eq!(gateway.log_line().await["end"], "complete");
+    let reset = soon(poll_fn(|cx| send.poll_reset(cx))).await.unwrap();
+    assert_eq!(reset, h2::Reason::CANCEL);
+    drop((send, unread, connection));
     assert!(gateway.stop().await.is_empty());
 }
 

@@ -260,17 +260,8 @@ impl Http2 {
 
     /// Asks for a session; `Err`: the status of a refusal.
     pub(super) async fn open(&mut self, key: &str) -> Result<Stream, StatusCode> {
-        let request = Request::builder()
-            .method(Method::CONNECT)
-            .uri(format!("http://{HOST}/v1/realtime?model=m"))
-            .header("authorization", format!("Bearer {key}"))
-            .header("sec-websocket-version", "13")
-            .header("sec-websocket-protocol", "realtime")
-            .extension(Protocol::from_static("websocket"))
-            .body(())
-            .unwrap();
-        let (response, send) = self.sender.send_request(request, false).unwrap();
-        let (parts, receive) = soon(response).await.unwrap().into_parts();
+        let (send, response) = self.ask(key).await;
+        let (parts, receive) = response.into_parts();
         if parts.status != StatusCode::OK {
             return Err(parts.status);
         }
@@ -282,6 +273,24 @@ impl Http2 {
             headers: parts.headers,
             carry: AbortOnDropHandle::new(carry),
         })
+    }
+
+    /// Asks for a session, and gives its stream as it is: nothing is read of it.
+    pub(super) async fn ask(
+        &mut self,
+        key: &str,
+    ) -> (h2::SendStream<Bytes>, Response<h2::RecvStream>) {
+        let request = Request::builder()
+            .method(Method::CONNECT)
+            .uri(format!("http://{HOST}/v1/realtime?model=m"))
+            .header("authorization", format!("Bearer {key}"))
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-protocol", "realtime")
+            .extension(Protocol::from_static("websocket"))
+            .body(())
+            .unwrap();
+        let (response, send) = self.sender.send_request(request, false).unwrap();
+        (send, soon(response).await.unwrap())
     }
 }
 

@@ -120,12 +120,14 @@ impl Tunnel {
 
     /// Boxed, as is what comes but now and then: an idle session would have room for all of it.
     async fn carry(mut self: Box<Self>) {
+        let uptake = self.meter.account().uptake().clone();
         match self.pass().await {
             Reason::ClientGone => Box::pin(self.leave()).await,
             Reason::ProviderGone if self.lanes.is_closed() => Box::pin(self.part()).await,
             Reason::ProviderGone => Box::pin(self.fail(vanished())).await,
             Reason::Error(error) => Box::pin(self.fail(error)).await,
         }
+        uptake.leave_rest();
     }
 
     /// Carries both directions until there is a reason to end.
