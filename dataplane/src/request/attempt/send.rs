@@ -112,8 +112,8 @@ pub(super) async fn send(
     }
     let body = letter.content.take_body();
     let request = Request::from_parts(letter.head, body);
-    let sending = pool.start(upstream.way.as_deref(), request);
-    let answer = exchange(sending, bound, &letter.content, clocks, account).await?;
+    let mut sending = pool.start(upstream.way.as_deref(), request);
+    let answer = exchange(&mut sending, bound, &letter.content, clocks, account).await?;
     let response = answer.map_err(|fault| unreachable(&fault))?;
     Ok(response.map(AnswerBody::Http))
 }
@@ -135,7 +135,9 @@ async fn send_to_service(
         // Who does not answer leaves the others their share of the time.
         let share = left.map(|left| left / u32::try_from(others + 1).unwrap_or(1));
         let answer = match pool.start_at(load.endpoint(), request) {
-            Ok(sending) => exchange(sending, share, &letter.content, clocks, account).await?,
+            Ok(mut sending) => {
+                exchange(&mut sending, share, &letter.content, clocks, account).await?
+            }
             Err(fault) => Err(fault),
         };
         match answer {
@@ -224,7 +226,7 @@ impl Letter<'_> {
 }
 
 async fn exchange(
-    mut sending: Sending,
+    sending: &mut Sending,
     bound: Option<Duration>,
     content: &Content<'_>,
     clocks: &mut Clocks,
@@ -236,7 +238,7 @@ async fn exchange(
     account.spent(Spent::Taken);
     let early = match content.upload() {
         // The first token's time begins once the request is sent.
-        Some(upload) => clocks.within(before_sent(&mut sending, upload)).await?,
+        Some(upload) => clocks.within(before_sent(sending, upload)).await?,
         None => None,
     };
     if content.is_streaming() == Some(true) {
