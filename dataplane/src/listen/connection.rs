@@ -180,9 +180,10 @@ async fn drive(
     watching: impl Future<Output = Turn> + Unpin,
 ) -> Turn {
     tokio::select! {
+        // What comes up may have the connection say something.
         biased;
-        ended = connection => Turn::Ended(ended),
         turn = Seldom::new(watching) => turn,
+        ended = connection => Turn::Ended(ended),
     }
 }
 

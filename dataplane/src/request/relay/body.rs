@@ -223,8 +223,8 @@ impl Stream {
     /// A comment while nothing comes: after a silence, so that nobody on the way takes it for the end;
     /// and for a caller that may be gone, since who is not there resets the connection.
     fn poll_probe(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        let is_doubted = |account: &Box<Account>| account.uptake().is_doubted(cx);
-        let is_doubted = self.account.as_ref().is_some_and(is_doubted);
+        let account = self.account.as_ref();
+        let is_doubted = account.is_some_and(|account| account.uptake().is_doubted(cx));
         let is_beat = self.held.takes_beat();
         if (is_doubted || is_beat) && !self.held.reply.is_mid_event() {
             return Poll::Ready(Some(Ok(Bytes::from_static(PROBE))));

@@ -57,7 +57,7 @@ async fn the_one_used_last_is_used_next() {
     idle.put(first);
     idle.put(second);
     let taken = [idle.take().unwrap(), idle.take().unwrap()];
-    assert_eq!(taken.each_ref().map(|line| address(line)), expected);
+    assert_eq!(taken.each_ref().map(address), expected);
     assert!(idle.take().is_none());
 }
 
