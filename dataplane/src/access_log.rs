@@ -1,32 +1,30 @@
 //! The access log: one JSON line for each request, written by a thread of its own.
 //!
-//! The queue is bounded: when the sink is too slow, lines are dropped and
+//! What waits is bounded: when the sink is too slow, lines are dropped and
 //! counted; requests never wait. A line has names and figures, never content
 //! and never a key.
 
 mod line;
+mod waiting;
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::Method;
-use http::uri::PathAndQuery;
 use jiff::Timestamp;
 use tracing::warn;
 
+use self::waiting::Waiting;
 use crate::request::request_id::RequestId;
 use crate::store::view::Consumer;
 
-/// Lines that wait for the sink: at about 1 KB each, 8 MB.
-const QUEUE: usize = 8192;
-
-/// Lines are written together up to this size.
-const BATCH_BYTES: usize = 64 << 10;
+/// Bytes of lines that wait for the sink: at about half a KB each, 16,000.
+const ROOM: usize = 8 << 20;
 
 /// The thread rests that long after it wrote, so that a busy gateway need not wake it for each
 /// request: that took a tenth of the time of a plain one.
@@ -42,8 +40,8 @@ pub struct Record {
     /// `None`: the request named none that could be one.
     pub host: Option<Arc<str>>,
     pub method: Method,
-    /// Without its query.
-    pub path: Option<PathAndQuery>,
+    /// Without its query; a copy, so that the connection can read into its buffer again.
+    pub path: Box<str>,
     /// As the client saw it; 499: it was gone before there was one. Of a stream that had to be begun
     /// before there was anything of it: what it would have been.
     pub status: u16,
@@ -140,8 +138,10 @@ pub enum End {
 
 /// Takes records. Cheap to clone; clones share.
 #[derive(Clone)]
-pub struct AccessLog {
-    queue: SyncSender<Box<Record>>,
+pub struct AccessLog(Arc<Shared>);
+
+struct Shared {
+    waiting: Arc<Waiting>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -150,41 +150,57 @@ pub struct Writer {
     thread: JoinHandle<()>,
 }
 
+thread_local! {
+    /// Where a line is made, before it is known whether there is room for it.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 impl AccessLog {
     /// Starts the thread that writes to `sink`.
     ///
     /// Errors: the machine gives no more threads.
     pub fn spawn(sink: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
-        Self::with_queue(QUEUE, sink)
+        Self::with_room(ROOM, sink)
     }
 
-    fn with_queue(length: usize, sink: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
-        let (queue, records) = sync_channel(length);
+    fn with_room(room: usize, sink: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
+        let waiting = Arc::new(Waiting::new(room));
+        let taking = waiting.clone();
         let thread = std::thread::Builder::new()
             .name("access-log".into())
-            .spawn(move || write_all(&records, sink))?;
-        let log = Self {
-            queue,
+            .spawn(move || write_all(&taking, sink))?;
+        let shared = Shared {
+            waiting,
             dropped: Arc::default(),
         };
-        Ok((log, Writer { thread }))
+        Ok((Self(Arc::new(shared)), Writer { thread }))
     }
 
-    /// Hands a record over; never waits.
-    pub fn record(&self, record: Box<Record>) {
-        if self.queue.try_send(record).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Tells of a request; never waits for the sink.
+    pub fn record(&self, record: &Record) {
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            line::append(line, record);
+            if !self.0.waiting.add(line) {
+                self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        });
     }
 
     /// How many lines were lost because the sink was too slow or gone.
     pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.0.dropped.load(Ordering::Relaxed)
     }
 
     /// Gives that count to whoever shows it; holding it does not keep the log open.
     pub fn dropped_count(&self) -> Arc<AtomicU64> {
-        self.dropped.clone()
+        self.0.dropped.clone()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.waiting.close();
     }
 }
 
@@ -197,24 +213,14 @@ impl Writer {
     }
 }
 
-fn write_all(records: &Receiver<Box<Record>>, mut sink: impl Write) {
-    let mut lines = Vec::with_capacity(BATCH_BYTES);
-    while let Ok(first) = records.recv() {
-        for record in std::iter::once(first).chain(records.try_iter()) {
-            line::append(&mut lines, &record);
-            if lines.len() >= BATCH_BYTES {
-                write_out(&mut lines, &mut sink);
-            }
-        }
-        write_out(&mut lines, &mut sink);
-        std::thread::sleep(PAUSE);
-    }
-}
-
 /// A sink that is gone (a closed pipe) must not end the gateway.
-fn write_out(lines: &mut Vec<u8>, sink: &mut impl Write) {
-    let _ = sink.write_all(lines).and_then(|()| sink.flush());
-    lines.clear();
+fn write_all(waiting: &Waiting, mut sink: impl Write) {
+    let mut lines = Vec::new();
+    while waiting.take(&mut lines) {
+        let _ = sink.write_all(&lines).and_then(|()| sink.flush());
+        lines.clear();
+        waiting.rest(PAUSE);
+    }
 }
 
 #[cfg(test)]
@@ -239,8 +245,8 @@ mod tests {
         }
     }
 
-    fn record() -> Box<Record> {
-        Box::new(Record {
+    fn record() -> Record {
+        Record {
             time: Timestamp::UNIX_EPOCH,
             request_id: RequestId::of(&HeaderMap::from_iter([(
                 HeaderName::from_static("x-request-id"),
@@ -249,7 +255,7 @@ mod tests {
             remote: [127, 0, 0, 1].into(),
             host: Some("a.test".into()),
             method: Method::POST,
-            path: Some(PathAndQuery::from_static("/v1/chat/completions?a=b")),
+            path: "/v1/chat/completions".into(),
             status: 200,
             operation: None,
             namespace: None,
@@ -270,14 +276,14 @@ mod tests {
             bytes_out: 2,
             end: End::Timeout("idle"),
             error: None,
-        })
+        }
     }
 
     #[test]
     fn a_record_is_one_line_without_what_does_not_apply() {
         let sink = Sink::default();
         let (log, writer) = AccessLog::spawn(sink.clone()).unwrap();
-        log.record(record());
+        log.record(&record());
         drop(log);
         writer.join();
         let expected = concat!(
@@ -325,7 +331,7 @@ mod tests {
             retry: Some("body_too_large"),
             end: End::ClientGone,
             error: Some("cut".into()),
-            ..*record()
+            ..record()
         };
         let mut lines = Vec::new();
         line::append(&mut lines, &full);
@@ -345,16 +351,42 @@ mod tests {
     }
 
     #[test]
-    fn lines_beyond_the_queue_are_dropped_and_counted() {
+    fn what_many_threads_tell_is_written_whole_and_to_the_last() {
+        let sink = Sink::default();
+        let (log, writer) = AccessLog::spawn(sink.clone()).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        log.record(&record());
+                    }
+                });
+            }
+        });
+        drop(log);
+        writer.join();
+        let written = sink.0.lock();
+        let lines = written
+            .strip_suffix(b"\n")
+            .unwrap()
+            .split(|byte| *byte == b'\n');
+        let read = lines.map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap());
+        assert_eq!(read.count(), 2000);
+    }
+
+    #[test]
+    fn lines_beyond_the_room_are_dropped_and_counted() {
         let sink = Sink::default();
         let stuck = sink.0.lock();
-        let (log, writer) = AccessLog::with_queue(2, sink.clone()).unwrap();
+        let mut line = Vec::new();
+        line::append(&mut line, &record());
+        let (log, writer) = AccessLog::with_room(2 * line.len(), sink.clone()).unwrap();
         for _ in 0..10 {
-            log.record(record());
+            log.record(&record());
         }
-        // One may be with the thread, which is stuck; two wait; the others are lost.
+        // Two may be with the thread, which is stuck; two wait; the others are lost.
         let dropped = log.dropped();
-        assert!((7..=8).contains(&dropped), "{dropped}");
+        assert!((6..=8).contains(&dropped), "{dropped}");
         drop(stuck);
         drop(log);
         writer.join();

@@ -47,8 +47,7 @@ pub(super) fn append(lines: &mut Vec<u8>, record: &Record) {
     line.shown(",\"remote\":", remote);
     line.text(",\"host\":", host.as_deref().unwrap_or_default());
     line.text(",\"method\":", method.as_str());
-    let path = path.as_ref().map(|path| path.path());
-    line.text(",\"path\":", path.unwrap_or_default());
+    line.text(",\"path\":", path);
     line.number(",\"status\":", u64::from(*status));
     line.known(",\"operation\":", *operation);
     line.known(",\"namespace\":", namespace.as_deref());

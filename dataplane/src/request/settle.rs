@@ -38,7 +38,7 @@ pub struct Account {
     id: RequestId,
     arrived: Instant,
     /// Facts for the log, filled in as they become known; taken when settled.
-    record: Option<Box<Record>>,
+    record: Option<Record>,
     ticket: Option<Ticket>,
     has_read: bool,
     answer: Option<Charge>,
@@ -84,7 +84,7 @@ impl Account {
             remote: arrival.remote,
             host: arrival.host.as_ref().ok().map(HostName::to_shared),
             method: parts.method.clone(),
-            path: parts.uri.path_and_query().cloned(),
+            path: parts.uri.path().into(),
             status: CLIENT_CLOSED_REQUEST,
             operation: None,
             namespace: None,
@@ -110,7 +110,7 @@ impl Account {
             gateway: gateway.clone(),
             id,
             arrived: arrival.at,
-            record: Some(Box::new(record)),
+            record: Some(record),
             ticket: None,
             has_read: false,
             answer: None,
@@ -415,7 +415,7 @@ impl Drop for Account {
         record.tokens = tokens;
         record.end = end;
         record.duration_ms = millis(elapsed);
-        self.gateway.access_log.record(record);
+        self.gateway.access_log.record(&record);
     }
 }
 
