@@ -1,7 +1,8 @@
 //! The way to providers: connections over HTTP, or the model that lives in this process.
 //!
 //! `pool` sends requests by such a `way` as a provider wants, over the `lanes` of each origin, by what is known of the
-//! `peer` there. Each connection is made by `connect`: to one of the addresses that
+//! `peer` there: `http1` is driven by its request and goes to the `idle` in between, `http2` runs by itself; `turn`
+//! polls what wakes itself. Each connection is made by `connect`: to one of the addresses that
 //! `dns` knows of a name, as fast as `dial` can, if it is among the `addresses` that providers may have; through a `proxy`
 //! or not; `kept` is what it remembers, and `chunks` hands on together what
 //! came together, `patient` hears an answer that comes before the request was read. `endpoint` is a server behind

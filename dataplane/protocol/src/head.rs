@@ -3,7 +3,7 @@
 //! No tree is built: the other members are skipped, at any depth, without recursion. What is found
 //! comes with its place in the bytes, so that it can be spliced.
 
-mod lexer;
+pub(crate) mod lexer;
 mod scanner;
 
 use std::ops::Range;

@@ -47,11 +47,7 @@ impl<'a> Object<'a> {
 
     /// A count; a whole number written as a float counts too, anything else is absent.
     pub(crate) fn u64(&self, name: &str) -> Option<u64> {
-        let text = self.raw(name)?.get();
-        text.parse().ok().or_else(|| {
-            let float: f64 = text.parse().ok()?;
-            (float >= 0.0 && float.fract() == 0.0 && float < 9e15).then_some(float as u64)
-        })
+        count(self.raw(name)?.get().as_bytes())
     }
 }
 
@@ -96,6 +92,15 @@ pub(crate) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Text<'_>>(raw.get())
         .ok()
         .map(|text| text.0)
+}
+
+/// Reads bytes as a count; a whole number written as a float counts too, anything else is absent.
+pub(crate) fn count(value: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(value).ok()?;
+    text.parse().ok().or_else(|| {
+        let float: f64 = text.parse().ok()?;
+        (float >= 0.0 && float.fract() == 0.0 && float < 9e15).then_some(float as u64)
+    })
 }
 
 /// Reads bytes as a string; `None` if they are something else.

@@ -7,11 +7,13 @@
 //! wait for it.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 use parking_lot::Mutex;
@@ -45,9 +47,26 @@ pub(super) struct Lanes {
 
 #[derive(Default)]
 struct Origins {
-    known: HashMap<(Scheme, Authority), (Arc<Origin>, Instant)>,
+    known: HashMap<Key, (Arc<Origin>, Instant), RandomState>,
     /// How many may be known before the unused are looked for.
     bound: usize,
+}
+
+/// A scheme, host and port, as they are written: the same in other letters is another one.
+struct Key(Scheme, Authority);
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.1.as_str() == other.1.as_str() && self.0 == other.0
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.1.as_str().as_bytes());
+    }
 }
 
 /// A scheme, host and port.
@@ -125,7 +144,7 @@ impl Lanes {
 
     /// Finds the origin of a URI; `None`: it has none.
     pub(super) fn origin(&self, uri: &Uri) -> Option<Arc<Origin>> {
-        let key = (uri.scheme()?.clone(), uri.authority()?.clone());
+        let key = Key(uri.scheme()?.clone(), uri.authority()?.clone());
         let now = Instant::now();
         let mut origins = self.origins.lock();
         if let Some((origin, used)) = origins.known.get_mut(&key) {

@@ -37,8 +37,7 @@ impl ReplyPlan {
                 {
                     return Err(classify_in_stream(self.provider, &body).into());
                 }
-                let usage = usage.and_then(|usage| Object::parse(usage).ok());
-                let usage = usage.map(|usage| openai::usage::read(&usage));
+                let usage = usage.map(openai::usage::read);
                 Ok(Decoded {
                     usage: usage.filter(|usage| !usage.is_empty()),
                     response_model: model.and_then(json::text),

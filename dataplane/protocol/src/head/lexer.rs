@@ -418,7 +418,7 @@ fn whole_escapes(bytes: &[u8]) -> usize {
 
 /// The length of what goes before the first quote, backslash or control character.
 #[inline]
-fn plain(bytes: &[u8]) -> usize {
+pub(crate) fn plain(bytes: &[u8]) -> usize {
     let mut at = 0;
     for word in bytes.as_chunks().0.iter().take(WORDS) {
         match specials(u64::from_le_bytes(*word)) {

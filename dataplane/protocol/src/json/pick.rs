@@ -1,11 +1,7 @@
 //! A few members of a large object that passes, in one pass over its bytes.
 
-use memchr::memchr2;
-
 use super::Text;
-
-/// Bytes of a string that are looked at one by one, since most are short.
-const SHORT: usize = 12;
+use crate::head::lexer::plain;
 
 /// Finds the values of these members of an object, of equal names the last. Of all members only the
 /// ends are looked for: they may be no JSON, as long as their strings and brackets end.
@@ -101,19 +97,20 @@ impl<'a> Walk<'a> {
         self.at += 1;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let (short, long) = rest.split_at(rest.len().min(SHORT));
-            let is_end = |byte: &u8| matches!(byte, b'"' | b'\\');
-            let found = short.iter().position(is_end);
-            let found = found.or_else(|| memchr2(b'"', b'\\', long).map(|at| SHORT + at));
-            let Some(found) = found else {
-                self.at = self.bytes.len();
-                return Err(self.wants("the end of a string"));
-            };
-            if rest[found] == b'"' {
-                self.at += found + 1;
-                return Ok(());
+            let plain = plain(rest);
+            match rest.get(plain) {
+                Some(b'"') => {
+                    self.at += plain + 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.at += plain + 2,
+                // A control character, which may stand there as far as this is concerned.
+                Some(_) => self.at += plain + 1,
+                None => {
+                    self.at = self.bytes.len();
+                    return Err(self.wants("the end of a string"));
+                }
             }
-            self.at += found + 2;
         }
     }
 

@@ -272,8 +272,8 @@ impl Seen {
             self.model = chunk.str("model").map(String::from);
         }
         let choices = chunk.array("choices").unwrap_or_default();
-        if let Some(usage) = chunk.object("usage") {
-            let usage = openai::usage::read(&usage);
+        if let Some(usage) = chunk.raw("usage") {
+            let usage = openai::usage::read(usage.get().as_bytes());
             if !usage.is_empty() {
                 self.usage.get_or_insert_default().merge(usage);
             }

@@ -1,27 +1,38 @@
 //! Reads OpenAI's `usage` member, in the forms that its many speakers give it.
 
-use crate::json::Object;
+use crate::json;
 use crate::usage::Usage;
 
 /// Reads a usage object. Any member may be missing; an explicit zero is zero.
 ///
 /// Sources: platform.openai.com, "The chat completion object"; api-docs.deepseek.com, "Context
 /// Caching" (`prompt_cache_hit_tokens`). Input includes cached tokens in both.
-pub(crate) fn read(usage: &Object<'_>) -> Usage {
-    let prompt = usage.object("prompt_tokens_details").unwrap_or_default();
-    let completion = usage
-        .object("completion_tokens_details")
-        .unwrap_or_default();
+pub(crate) fn read(usage: &[u8]) -> Usage {
+    const MEMBERS: [&str; 5] = [
+        "prompt_tokens",
+        "completion_tokens",
+        "prompt_cache_hit_tokens",
+        "prompt_tokens_details",
+        "completion_tokens_details",
+    ];
+    let [input, output, hit, prompt, completion] = pick(Some(usage), &MEMBERS);
+    let [cached, written] = pick(prompt, &["cached_tokens", "cache_write_tokens"]);
+    let [reasoning] = pick(completion, &["reasoning_tokens"]);
+    let count = |value: Option<&[u8]>| value.and_then(json::count);
     Usage {
-        input: usage.u64("prompt_tokens"),
-        cached_input: prompt
-            .u64("cached_tokens")
-            .or_else(|| usage.u64("prompt_cache_hit_tokens")),
-        cache_write: prompt.u64("cache_write_tokens"),
-        output: usage.u64("completion_tokens"),
-        reasoning: completion.u64("reasoning_tokens"),
+        input: count(input),
+        cached_input: count(cached).or_else(|| count(hit)),
+        cache_write: count(written),
+        output: count(output),
+        reasoning: count(reasoning),
         ..Usage::default()
     }
+}
+
+/// What is no object has no members.
+fn pick<'a, const N: usize>(object: Option<&'a [u8]>, names: &[&str; N]) -> [Option<&'a [u8]>; N] {
+    let picked = object.and_then(|object| json::pick(object, names).ok());
+    picked.unwrap_or([None; N])
 }
 
 #[cfg(test)]
@@ -30,7 +41,7 @@ mod tests {
 
     #[test]
     fn absent_is_not_zero_and_odd_types_are_absent() {
-        let read = |text: &str| read(&Object::parse(text.as_bytes()).unwrap());
+        let read = |text: &str| read(text.as_bytes());
         assert!(read("{}").is_empty());
         let usage = read(
             r#"{"prompt_tokens":0,"completion_tokens":"5","prompt_tokens_details":{"cached_tokens":0},
