@@ -16,6 +16,7 @@ mod patience;
 mod proxy_protocol;
 mod seldom;
 mod socket;
+mod spoken;
 mod tls;
 
 use std::io;

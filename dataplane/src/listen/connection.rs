@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its last.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,10 @@ use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,10 +24,11 @@ use super::occupancy::Occupancy;
 use super::patience::{self, Streams, Written};
 use super::seldom::Seldom;
 use super::socket::Watch;
+use super::spoken::{Beginning, Speaking, Spoken};
 use crate::arrival::Uptake;
 use crate::metrics::{Metrics, RefusalLabel};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A client that has not sent the head of a first request by then is let go: it
 /// attacks, or its network is broken.
@@ -95,7 +98,26 @@ where
     let occupancy = Arc::new(Occupancy::new(Instant::now()));
     let signals = Arc::new(Signals::default());
     let io = Written::new(io, conduct.client_write, conduct.uptake.clone());
-    let line = Line::new(io, conduct.streams, signals.clone(), occupancy.clone());
+    let mut line = Line::new(io, conduct.streams, signals.clone(), occupancy.clone());
+    let first_head_until = Instant::now() + HEADER_TIMEOUT;
+    let may_end = async {
+        stages.draining.cancelled().await;
+        occupancy.left(LINGER).await;
+    };
+    let mut may_end = pin!(may_end);
+    let begun = tokio::select! {
+        begun = Beginning::read(&mut line) => begun,
+        () = tokio::time::sleep_until(first_head_until) => return,
+        () = may_end.as_mut() => return,
+        () = stages.cut.cancelled() => return,
+    };
+    let spoken = match begun {
+        Ok(Some((spoken, beginning))) => {
+            line.again(beginning);
+            spoken
+        }
+        Ok(None) | Err(_) => return,
+    };
     let service = service_fn(|request: Request<Incoming>| {
         let version = request.version();
         let place = occupancy.enter(version);
@@ -112,17 +134,22 @@ where
             Ok::<_, Infallible>(response.map(|body| place.hold(body, uptake)))
         }
     });
-    let server = server(conduct.streams, conduct.client_write);
-    let mut connection = pin!(server.serve_connection_with_upgrades(TokioIo::new(line), service));
+    let io = TokioIo::new(line);
+    let mut connection = match spoken {
+        Spoken::Http1 => {
+            let connection = http1().serve_connection(io, service).with_upgrades();
+            Speaking::Http1(Box::pin(connection))
+        }
+        Spoken::Http2 => {
+            let server = http2(conduct.streams, conduct.client_write);
+            Speaking::Http2(Box::pin(server.serve_connection(io, service)))
+        }
+    };
     let nothing_asked = async {
-        tokio::time::sleep(HEADER_TIMEOUT).await;
+        tokio::time::sleep_until(first_head_until).await;
         if occupancy.has_been_used() {
             std::future::pending().await
         }
-    };
-    let may_end = async {
-        stages.draining.cancelled().await;
-        occupancy.left(LINGER).await;
     };
     let mut is_gone = pin!(gone(&conduct.watch, &signals, &conduct.uptake));
     let watching = async {
@@ -130,13 +157,13 @@ where
             () = stages.cut.cancelled() => Turn::Cut,
             () = is_gone.as_mut() => Turn::Cut,
             () = signals.flooded() => Turn::Flooded,
-            () = may_end => Turn::Leave,
+            () = may_end.as_mut() => Turn::Leave,
             () = nothing_asked => Turn::Cut,
         }
     };
-    let mut turn = drive(connection.as_mut(), pin!(watching)).await;
+    let mut turn = drive(&mut connection, pin!(watching)).await;
     if let Turn::Leave = turn {
-        connection.as_mut().graceful_shutdown();
+        connection.graceful_shutdown();
         let watching = async {
             tokio::select! {
                 () = stages.cut.cancelled() => Turn::Cut,
@@ -144,21 +171,23 @@ where
                 () = signals.flooded() => Turn::Flooded,
             }
         };
-        turn = drive(connection.as_mut(), pin!(watching)).await;
+        turn = drive(&mut connection, pin!(watching)).await;
     }
     let ended = match turn {
         Turn::Ended(ended) => ended,
         Turn::Flooded => {
             conduct.metrics.refused(RefusalLabel::Flood);
-            connection.as_mut().graceful_shutdown();
-            let _ = tokio::time::timeout(FAREWELL, connection.as_mut()).await;
+            connection.graceful_shutdown();
+            let ending = poll_fn(|cx| connection.poll(cx));
+            let _ = tokio::time::timeout(FAREWELL, ending).await;
             return;
         }
         Turn::Cut | Turn::Leave => return,
     };
     if let Err(error) = ended {
         debug!(%error, "connection ended with an error");
-        if has_too_much_head(&*error) {
+        // hyper has answered 431 by itself.
+        if error.is_parse_too_large() {
             conduct.metrics.refused(RefusalLabel::Head);
         }
     }
@@ -167,7 +196,7 @@ where
 /// What comes next of a connection.
 enum Turn {
     /// It has ended by itself.
-    Ended(Result<(), BoxError>),
+    Ended(hyper::Result<()>),
     /// It may end once no request is open.
     Leave,
     Flooded,
@@ -175,15 +204,21 @@ enum Turn {
 }
 
 /// Serves until it ends, or until something else comes up.
-async fn drive(
-    connection: impl Future<Output = Result<(), BoxError>>,
+async fn drive<I, S, F, B>(
+    connection: &mut Speaking<I, S>,
     watching: impl Future<Output = Turn> + Unpin,
-) -> Turn {
+) -> Turn
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future = F>,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     tokio::select! {
         // What comes up may have the connection say something.
         biased;
         turn = Seldom::new(watching) => turn,
-        ended = connection => Turn::Ended(ended),
+        ended = poll_fn(|cx| connection.poll(cx)) => Turn::Ended(ended),
     }
 }
 
@@ -196,24 +231,21 @@ async fn gone(watch: &Watch, signals: &Signals, uptake: &Uptake) {
     watch.is_gone().await;
 }
 
-/// Whether hyper answered 431 by itself.
-fn has_too_much_head(error: &(dyn std::error::Error + 'static)) -> bool {
-    let error = error.downcast_ref::<hyper::Error>();
-    error.is_some_and(hyper::Error::is_parse_too_large)
-}
-
-fn server(streams: u32, client_write: Option<Duration>) -> Builder<Streams> {
-    let mut builder = Builder::new(Streams {
-        limit: client_write,
-    });
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
         .half_close(true)
         .max_buf_size(MAX_HEAD_BYTES);
     builder
-        .http2()
+}
+
+fn http2(streams: u32, client_write: Option<Duration>) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(Streams {
+        limit: client_write,
+    });
+    builder
         .timer(TokioTimer::new())
         .enable_connect_protocol()
         .max_concurrent_streams(streams)

@@ -9,7 +9,8 @@
 
 use std::time::{Duration, Instant};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use super::spoken::PREFACE;
+
 const HEAD: usize = 9;
 
 /// A frame's type, as far as it matters.

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::frames::FrameWatch;
 use super::occupancy::Occupancy;
+use super::spoken::Beginning;
 
 /// Every client has to take it at any time before the answer. Source: RFC 9110 §15.2.
 const PROBE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -28,6 +29,8 @@ pub(super) struct Line<I> {
     occupancy: Arc<Occupancy>,
     probe: Probe,
     is_flooded: bool,
+    /// What was read before, to be read again.
+    beginning: Option<Beginning>,
 }
 
 /// What passes between a line and whoever owns its connection.
@@ -73,7 +76,13 @@ impl<I> Line<I> {
             occupancy,
             probe: Probe::Unsent,
             is_flooded: false,
+            beginning: None,
         }
+    }
+
+    /// Has these bytes read again, before what follows.
+    pub(super) fn again(&mut self, beginning: Beginning) {
+        self.beginning = Some(beginning);
     }
 }
 
@@ -98,6 +107,12 @@ impl<I: AsyncRead + Unpin> AsyncRead for Line<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(beginning) = self.beginning.take() {
+            buf.put_slice(beginning.as_slice());
+            // With what is there of the rest; nothing of it is no news.
+            let _ = self.poll_read(cx, buf);
+            return Poll::Ready(Ok(()));
+        }
         if self.is_flooded {
             // Whoever owns the connection ends it; until then there is nothing to read.
             return Poll::Pending;

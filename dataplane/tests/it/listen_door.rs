@@ -203,7 +203,12 @@ async fn a_head_that_is_too_large_is_refused_in_json() {
             assert_eq!(answer.status, 431, "{version:?}");
             assert_eq!(answer.code(), "request_headers_too_large");
         }
-        let answer = gateway.ask(asked(1, 70_000)).await;
+        // Over HTTP/1.1 a head is as long as hyper has read of it when it looks.
+        let too_long = match version {
+            Version::HTTP_11 => 140_000,
+            _ => 70_000,
+        };
+        let answer = gateway.ask(asked(1, too_long)).await;
         assert_eq!(
             (answer.status, &answer.body[..]),
             (431, &b""[..]),
