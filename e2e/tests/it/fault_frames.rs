@@ -75,7 +75,8 @@ fn flood_of_frames_ends_its_connection_and_costs_nobody_else() -> Result<()> {
 }
 
 /// What is left of the quota is its limit less what the log tells, and what the request that asks
-/// reserves for itself.
+/// reserves for itself: at the most a token for each four bytes, and less once the model is known. What
+/// was left reserved of the floods would be some hundred tokens for each request.
 async fn nothing_is_reserved(standalone: &Standalone) -> Result<()> {
     let body = "{\"model\": \"m\", \"max_tokens\": 1, \"messages\": [{\"role\": \"user\", \"content\": \"x\"}]}";
     let reserved = (body.len() as u64).div_ceil(4) + 1;
@@ -85,8 +86,11 @@ async fn nothing_is_reserved(standalone: &Standalone) -> Result<()> {
         let answer = standalone.gateway.send(call).await?.expect_ok()?;
         let remaining = answer.header("x-ratelimit-remaining-tokens");
         let remaining: u64 = remaining.context("no remaining tokens")?.parse()?;
-        let expected = LIMIT - used - reserved;
-        ensure!(remaining == expected, "{remaining} instead of {expected}");
+        let expected = LIMIT - used - reserved..LIMIT - used;
+        ensure!(
+            expected.contains(&remaining),
+            "{remaining} instead of {expected:?}"
+        );
         Ok(())
     })
     .await

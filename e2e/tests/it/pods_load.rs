@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -21,6 +22,8 @@ use turnpike_e2e::{Call, Gateway, eventually};
 const STREAMS: usize = 8;
 const SHORT: usize = 2;
 const SHARED: usize = 2;
+/// Between two requests on connections of their own: each keeps a port of this machine for a minute.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Words of a streamed answer, one each 100 ms.
 const WORDS: usize = 40;
 
@@ -117,6 +120,7 @@ impl Load {
                 Ok(_) => self.requests.fetch_add(1, Ordering::Relaxed),
                 Err(error) => self.fail("request", format_args!("{error:#}")),
             };
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
