@@ -23,8 +23,7 @@ use crate::request::settle::{Account, Spent};
 use crate::request::upload::Upload;
 use crate::store::view::{ServiceView, UpstreamView};
 use crate::upstream::endpoint::{Endpoint, Load, pick};
-use crate::upstream::pool::Sending;
-use crate::upstream::{AnswerBody, Arrived, PiecesBody, Plain, Pool, SendError};
+use crate::upstream::{AnswerBody, Arrived, PiecesBody, Plain, Pool, SendError, Sending};
 
 /// Endpoints that one request asks at most.
 const TRIES: usize = 3;
