@@ -6,7 +6,7 @@ use anyhow::Result;
 use hyper::body::Incoming;
 use hyper::header::HOST;
 use hyper::service::service_fn;
-use hyper::{Request, Response, Uri};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -32,6 +32,7 @@ pub async fn serve(listen: SocketAddr, upstream: SocketAddr) -> Result<()> {
             let _ = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(socket), service)
+                .with_upgrades()
                 .await;
         });
     }
@@ -48,5 +49,16 @@ async fn forward(
         .map_or("/", |path| path.as_str());
     *request.uri_mut() = format!("http://{upstream}{path}").parse::<Uri>()?;
     request.headers_mut().remove(HOST);
-    Ok(pool.request(request).await?)
+    let client = hyper::upgrade::on(&mut request);
+    let mut response = pool.request(request).await?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let upstream = hyper::upgrade::on(&mut response);
+        tokio::spawn(async move {
+            if let (Ok(client), Ok(upstream)) = tokio::join!(client, upstream) {
+                let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+            }
+        });
+    }
+    Ok(response)
 }

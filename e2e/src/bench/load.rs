@@ -2,7 +2,7 @@
 //! cost more than the proxies that are measured.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::MissedTickBehavior;
 
+use super::model;
 use crate::gateway::chat_body;
 
 /// The request that is sent again and again.
@@ -62,6 +63,19 @@ impl Load {
         }
     }
 
+    /// A WebSocket of OpenAI's Realtime.
+    pub(super) fn socket(host: &str, key: &str, model: &str) -> Self {
+        let request = format!(
+            "GET /v1/realtime?model={model} HTTP/1.1\r\nhost: {host}\r\n\
+             authorization: Bearer {key}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        Self {
+            request: request.into(),
+            least: 0,
+        }
+    }
+
     /// Sends `requests` over `connections`, each one after the other; the time of every answer,
     /// from the request to the last byte.
     pub(super) async fn run(
@@ -94,6 +108,23 @@ impl Load {
             times.push(connection.exchange(self).await?);
         }
         Ok(times)
+    }
+
+    /// Reads streams whose events say when they were sent, on so many connections at a time; how long
+    /// each event was on its way.
+    pub(super) async fn delays(
+        &self,
+        target: SocketAddr,
+        connections: usize,
+    ) -> Result<Vec<Duration>> {
+        let tasks = (0..connections).map(|_| {
+            let load = self.clone();
+            async move {
+                let reading = async move { RawConnection::open(target).await?.delays(&load).await };
+                tokio::spawn(reading).await?
+            }
+        });
+        Ok(try_join_all(tasks).await?.concat())
     }
 
     async fn connection(&self, target: SocketAddr, requests: usize) -> Result<Vec<Duration>> {
@@ -132,11 +163,38 @@ impl RawConnection {
         let length = self.socket.read(&mut self.buffer).await?;
         let start = &self.buffer[..length];
         ensure!(
-            start.starts_with(b"HTTP/1.1 200"),
+            start.starts_with(b"HTTP/1.1 200") || start.starts_with(b"HTTP/1.1 101"),
             "{}",
             String::from_utf8_lossy(start)
         );
         Ok(length)
+    }
+
+    async fn delays(&mut self, load: &Load) -> Result<Vec<Duration>> {
+        self.send(load).await?;
+        let mut length = self.await_some().await?;
+        let (mut tail, mut found) = (Tail::default(), Vec::new());
+        loop {
+            let bytes = &self.buffer[..length];
+            found.extend(delays(bytes, SystemTime::now()));
+            tail.push(bytes);
+            if tail.is_last_chunk() {
+                break;
+            }
+            length = self.socket.read(&mut self.buffer).await?;
+            ensure!(
+                length > 0,
+                "a stream broke off after {} events",
+                found.len()
+            );
+        }
+        // One that was cut in two by a read is not looked at.
+        ensure!(
+            found.len() >= model::STAMPED * 9 / 10,
+            "{} events",
+            found.len()
+        );
+        Ok(found)
     }
 
     async fn exchange(&mut self, load: &Load) -> Result<Duration> {
@@ -160,6 +218,16 @@ impl RawConnection {
         ensure!(received >= load.least, "an answer of {received} bytes");
         Ok(started.elapsed())
     }
+}
+
+/// The delays of the events whose times stand in these bytes.
+fn delays(bytes: &[u8], now: SystemTime) -> impl Iterator<Item = Duration> {
+    memmem::find_iter(bytes, model::STAMP).filter_map(move |at| {
+        let begin = at + model::STAMP.len();
+        let digits = std::str::from_utf8(bytes.get(begin..begin + 19)?).ok()?;
+        let sent = UNIX_EPOCH + Duration::from_nanos(digits.parse().ok()?);
+        now.duration_since(sent).ok()
+    })
 }
 
 /// The last bytes of a body in chunks.

@@ -1,23 +1,29 @@
 //! A model server that costs next to nothing: one answer of 1 KB, or a stream of events.
 //!
 //! `bench` streams 100 chunks, each flushed on its own; `bench-burst` and `claude` stream thousands
-//! as fast as they are taken; `bench-hold` begins a stream and goes on to its end once `POST /release`
+//! as fast as they are taken; `bench-stamped` says in each event when it was sent; `bench-hold` begins a stream and goes on to its end once `POST /release`
 //! has come.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use memchr::memmem;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -25,6 +31,11 @@ use tokio::sync::watch;
 pub const CHUNKS: usize = 100;
 /// The same where they come as fast as they are taken.
 pub const BURST: usize = 2_000;
+/// Events that say when they were sent, and the time from one to the next.
+pub const STAMPED: usize = 200;
+const STAMPED_EVERY: Duration = Duration::from_millis(5);
+/// What goes before the time of an event: nanoseconds since 1970, 19 digits.
+pub const STAMP: &str = "sent at ";
 
 /// Serves until the process is killed.
 pub async fn serve(listen: SocketAddr) -> Result<()> {
@@ -39,6 +50,7 @@ pub async fn serve(listen: SocketAddr) -> Result<()> {
             // A client that goes away is no concern of a benchmark's model.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(socket), service)
+                .with_upgrades()
                 .await;
         });
     }
@@ -147,6 +159,23 @@ impl Script {
         })
     }
 
+    /// One event after the other, each with the time that it is sent at.
+    fn stamped(self) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
+        let Self { chunk, end, .. } = self;
+        let chunk = String::from_utf8_lossy(&chunk).into_owned();
+        let events = stream::iter(0..STAMPED).then(move |_| {
+            let chunk = chunk.clone();
+            async move {
+                tokio::time::sleep(STAMPED_EVERY).await;
+                let since = SystemTime::now().duration_since(UNIX_EPOCH);
+                let nanos = since.map_or(0, |since| since.as_nanos());
+                let event = chunk.replace("lorem ", &format!("{STAMP}{nanos:019} "));
+                Ok(Frame::data(Bytes::from(event)))
+            }
+        });
+        events.chain(stream::iter([Ok(Frame::data(end))]))
+    }
+
     /// Begins, and stays open until it is released: one more event and a clean end.
     fn held(
         self,
@@ -165,10 +194,43 @@ impl Script {
     }
 }
 
+/// Agrees to a WebSocket, says one thing, and listens until the other side goes.
+///
+/// Source: RFC 6455 §4.2.2 (handshake), §5.2 (frames).
+fn open_socket(
+    mut request: Request<Incoming>,
+    key: &HeaderValue,
+) -> Response<BoxBody<Bytes, Infallible>> {
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    const TEXT: u8 = 0x81;
+    let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key.as_bytes(), GUID].concat());
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        let mut socket = TokioIo::new(upgraded);
+        let event = b"{\"type\":\"session.created\"}";
+        let frame = [&[TEXT, event.len() as u8][..], event].concat();
+        if socket.write_all(&frame).await.is_ok() {
+            let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await;
+        }
+    });
+    let mut response = Response::new(Full::default().boxed());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let accept = HeaderValue::try_from(BASE64_STANDARD.encode(digest));
+    headers.extend(accept.ok().map(|accept| (SEC_WEBSOCKET_ACCEPT, accept)));
+    response
+}
+
 async fn answer(
     request: Request<Incoming>,
     answers: Answers,
 ) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
+    if let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY).cloned() {
+        return Ok(open_socket(request, &key));
+    }
     if request.uri().path() == "/release" {
         answers.release.send_replace(());
         return Ok(Response::new(Full::default().boxed()));
@@ -183,6 +245,8 @@ async fn answer(
             "text/event-stream",
             stream_of(answers.openai.held(answers.release.subscribe())),
         )
+    } else if says("\"bench-stamped\"") {
+        ("text/event-stream", stream_of(answers.openai.stamped()))
     } else if is_anthropic {
         let events = answers.anthropic.events(BURST, false);
         ("text/event-stream", stream_of(events))

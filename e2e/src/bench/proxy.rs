@@ -18,6 +18,12 @@ use crate::places;
 pub(super) use self::nginx::start as start_nginx;
 pub(super) use self::world::itself;
 
+/// What is held open, by the name of its table.
+const OPEN: [(&str, open::Kind); 2] = [
+    ("open", open::Kind::EventStream),
+    ("sockets", open::Kind::WebSocket),
+];
+
 /// How much is measured.
 #[derive(Debug, Args)]
 pub struct Options {
@@ -36,7 +42,7 @@ pub struct Options {
     /// Counts in a redis-server of its own instead of in memory
     #[arg(long)]
     redis: bool,
-    /// Measures only what this names: plain, large, burst, paced, translated, rate or open
+    /// Measures only what this names: plain, large, burst, paced, translated, rate, delay, open or sockets
     #[arg(long)]
     only: Option<String>,
 }
@@ -49,18 +55,25 @@ pub async fn run(options: Options) -> Result<()> {
     let is_wanted = |name: &str| options.only.as_deref().is_none_or(|only| only == name);
     let names = Scenario::all().map(|scenario| scenario.name);
     if let Some(only) = &options.only
-        && only != "open"
+        && !OPEN.map(|(name, _)| name).contains(&only.as_str())
         && !names.contains(&only.as_str())
     {
-        bail!("--only {only}: give {} or open", names.join(", "));
+        bail!("--only {only}: give {}, open or sockets", names.join(", "));
     }
     for scenario in Scenario::all() {
         if is_wanted(scenario.name) {
             scenario.run(&world, &options).await?;
         }
     }
-    if is_wanted("open") {
-        open::run(&world, options.open).await?;
+    drop(world);
+    for (name, kind) in OPEN {
+        if is_wanted(name) {
+            // Programs of its own: what others have let go of would be taken again unseen.
+            let folder = folder.join(name);
+            std::fs::create_dir_all(&folder)?;
+            let world = World::start(&folder, options.redis).await?;
+            open::run(&world, kind, options.open).await?;
+        }
     }
     Ok(())
 }

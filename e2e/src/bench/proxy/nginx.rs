@@ -38,13 +38,15 @@ http {{
   access_log off;
 {temporary}  keepalive_requests 1000000000;
   client_max_body_size 0;
+  map $http_upgrade $for_upgrade {{ default upgrade; '' ''; }}
   upstream model {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; }}
   server {{
     listen {listen} backlog=4096;
     location / {{
       proxy_pass http://model;
       proxy_http_version 1.1;
-      proxy_set_header Connection \"\";
+      proxy_set_header Connection $for_upgrade;
+      proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Host $host;
       proxy_buffering off;
       proxy_request_buffering off;

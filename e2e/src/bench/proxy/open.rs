@@ -7,27 +7,40 @@ use super::world::{HOST, KEY, Target, World};
 use crate::bench::load::{Load, RawConnection};
 use crate::bench::{memory, table};
 
-pub(super) async fn run(world: &World, streams: usize) -> Result<()> {
-    let mut cells = vec!["bytes a stream".to_owned()];
-    let mut headings = vec!["open idle streams".to_owned()];
-    for target in &world.targets()[1..] {
-        headings.push(target.name.to_owned());
-        cells.push(format!("{:.0}", measure(target, streams).await?));
+/// What is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    EventStream,
+    WebSocket,
+}
+
+pub(super) async fn run(world: &World, kind: Kind, count: usize) -> Result<()> {
+    let (name, load) = match kind {
+        Kind::EventStream => (
+            "bytes an event stream",
+            Load::stream(HOST, KEY, "bench-hold", 1, false),
+        ),
+        Kind::WebSocket => ("bytes a WebSocket", Load::socket(HOST, KEY, "bench")),
+    };
+    let mut cells = vec![name.to_owned()];
+    let targets = world.targets();
+    for target in &targets[1..] {
+        cells.push(format!("{:.0}", measure(target, &load, count).await?));
     }
-    let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
+    let names = targets[1..].iter().map(|target| target.name);
+    let headings: Vec<&str> = std::iter::once("open and idle").chain(names).collect();
     println!();
     table::print(&headings, &[cells]);
     Ok(())
 }
 
-async fn measure(target: &Target, streams: usize) -> Result<f64> {
+async fn measure(target: &Target, load: &Load, streams: usize) -> Result<f64> {
     let pid = target.pid.context("a process")?;
-    let load = Load::stream(HOST, KEY, "bench-hold", 1, false);
     // What is made once and kept is not the streams'.
-    let warm = open(&load, target, streams / 4).await?;
+    let warm = open(load, target, streams / 4).await?;
     drop(warm);
     let before = memory::of(pid)?.now;
-    let held = open(&load, target, streams).await?;
+    let held = open(load, target, streams).await?;
     let after = memory::of(pid)?.now;
     eprintln!("open streams: {} of {}", held.len(), target.name);
     Ok((after as f64 - before as f64) / streams as f64)

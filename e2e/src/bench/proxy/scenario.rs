@@ -27,7 +27,12 @@ enum Kind {
     Stream(&'static str, usize),
     /// Latency at a rate that loads nothing.
     Rate,
+    /// How long an event is on its way.
+    Delay,
 }
+
+/// Streams at a time whose events say when they were sent.
+const STAMPED_STREAMS: usize = 4;
 
 /// What one target showed in one round.
 #[derive(Clone, Copy, Default)]
@@ -38,7 +43,7 @@ struct Sample {
 }
 
 impl Scenario {
-    pub(super) fn all() -> [Self; 6] {
+    pub(super) fn all() -> [Self; 7] {
         let scenario = |name, title, kind| Self { name, title, kind };
         let burst = model::BURST;
         [
@@ -60,6 +65,7 @@ impl Scenario {
                 Kind::Stream("claude", burst),
             ),
             scenario("rate", "200 requests/s", Kind::Rate),
+            scenario("delay", "800 events/s", Kind::Delay),
         ]
     }
 
@@ -89,11 +95,17 @@ impl Scenario {
                 Load::stream(HOST, KEY, model, events, native)
             }
             Kind::Rate => Load::chat(HOST, KEY, 900),
+            Kind::Delay => Load::stream(HOST, KEY, "bench-stamped", model::STAMPED, false),
         };
-        if let Kind::Rate = self.kind {
-            let times = load
-                .run_at(target.address, RATE, options.requests / 20)
-                .await?;
+        let times = match self.kind {
+            Kind::Rate => {
+                let requests = options.requests / 20;
+                Some(load.run_at(target.address, RATE, requests).await?)
+            }
+            Kind::Delay => Some(load.delays(target.address, STAMPED_STREAMS).await?),
+            _ => None,
+        };
+        if let Some(times) = times {
             return Ok(Sample {
                 cpu_micros: 0.0,
                 p50: quantile(&times, 0.5),
@@ -137,7 +149,7 @@ impl Scenario {
             cells
         };
         let rows = match self.kind {
-            Kind::Rate => vec![
+            Kind::Rate | Kind::Delay => vec![
                 row("added latency p50, µs", |s| micros(s.p50), true),
                 row("added latency p99, µs", |s| micros(s.p99), true),
             ],
