@@ -10,7 +10,9 @@ use turnpike_e2e::secure::{Authority, Caller};
 use turnpike_e2e::{Scene, eventually};
 
 use crate::tls_certificates::route;
-use crate::tls_hosts::{await_served, below, fleet_certificate, tenant};
+use crate::tls_hosts::{
+    await_served, below, fleet_certificate, second_namespace, tenant, two_tenants,
+};
 
 /// Asks all at once, by the page's own means. With credentials, since a browser keeps connections
 /// with them apart from those without.
@@ -55,18 +57,7 @@ fn connections(browser: &Browser, host: &str) -> Vec<u64> {
 #[test]
 fn a_browser_reaches_two_tenants_by_one_connection_each_its_own() -> Result<()> {
     Scene::run(async |scene| {
-        let fleet = fleet_certificate(scene).await?;
-        let second = format!("{}-b", scene.namespace);
-        scene.kubectl(&["create", "namespace", &second]).await?;
-        let (one, two) = (below(scene, "one"), below(scene, "two"));
-        let (key, other_key) = (scene.key("alice"), scene.key("bob"));
-        scene.apply(&tenant(&one, &key)).await?;
-        let apply = ["--namespace", &second, "apply", "-f", "-"];
-        let yaml = tenant(&two, &other_key);
-        scene.cluster.kubectl_with_input(&apply, &yaml).await?;
-        let caller = Caller::trusting(&[&fleet])?;
-        await_served(scene, &caller, &one, &key).await?;
-        await_served(scene, &caller, &two, &other_key).await?;
+        let (fleet, [(one, key), (two, other_key)]) = two_tenants(scene).await?;
 
         let wire = LossyWire::start(scene.fleet.data_planes[0].tls()).await?;
         let port = wire.address().port();
@@ -88,7 +79,12 @@ fn a_browser_reaches_two_tenants_by_one_connection_each_its_own() -> Result<()> 
         ensure!(first.len() == 1 && first == second_host, "{seen:?}");
         ensure!(wire.connections() == 1, "{} taken", wire.connections());
         browser.close().await?;
-        let deletion = ["delete", "namespace", &second, "--wait=false"];
+        let deletion = [
+            "delete",
+            "namespace",
+            &second_namespace(scene),
+            "--wait=false",
+        ];
         scene.kubectl(&deletion).await.map(drop)
     })
 }

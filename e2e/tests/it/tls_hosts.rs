@@ -52,21 +52,34 @@ pub(crate) async fn await_served(
     .await
 }
 
+/// Of the second of two tenants; it has to be deleted in the end.
+pub(crate) fn second_namespace(scene: &Scene) -> String {
+    format!("{}-b", scene.namespace)
+}
+
+/// Two tenants in namespaces of their own, below one wildcard certificate: their hosts and keys, once they
+/// are served.
+pub(crate) async fn two_tenants(scene: &Scene) -> Result<(Certified, [(String, String); 2])> {
+    let fleet = fleet_certificate(scene).await?;
+    let second = second_namespace(scene);
+    scene.kubectl(&["create", "namespace", &second]).await?;
+    let (one, two) = (below(scene, "one"), below(scene, "two"));
+    let (key, other_key) = (scene.key("alice"), scene.key("bob"));
+    scene.apply(&tenant(&one, &key)).await?;
+    let apply = ["--namespace", &second, "apply", "-f", "-"];
+    let yaml = tenant(&two, &other_key);
+    scene.cluster.kubectl_with_input(&apply, &yaml).await?;
+    let caller = Caller::trusting(&[&fleet])?;
+    await_served(scene, &caller, &one, &key).await?;
+    await_served(scene, &caller, &two, &other_key).await?;
+    Ok((fleet, [(one, key), (two, other_key)]))
+}
+
 #[test]
 fn two_tenants_share_a_connection_and_each_reaches_its_own() -> Result<()> {
     Scene::run(async |scene| {
-        let fleet = fleet_certificate(scene).await?;
-        let second = format!("{}-b", scene.namespace);
-        scene.kubectl(&["create", "namespace", &second]).await?;
-        let (one, two) = (below(scene, "one"), below(scene, "two"));
-        let (key, other_key) = (scene.key("alice"), scene.key("bob"));
-        scene.apply(&tenant(&one, &key)).await?;
-        let apply = ["--namespace", &second, "apply", "-f", "-"];
-        let yaml = tenant(&two, &other_key);
-        scene.cluster.kubectl_with_input(&apply, &yaml).await?;
+        let (fleet, [(one, key), (two, other_key)]) = two_tenants(scene).await?;
         let caller = Caller::trusting(&[&fleet])?;
-        await_served(scene, &caller, &one, &key).await?;
-        await_served(scene, &caller, &two, &other_key).await?;
 
         let tls = scene.fleet.data_planes[0].tls();
         let mut connection = caller.connect(tls, &one, Http::Two).await?;
@@ -79,7 +92,12 @@ fn two_tenants_share_a_connection_and_each_reaches_its_own() -> Result<()> {
                 answer.expect_error(401, "invalid_api_key")?;
             }
         }
-        let deletion = ["delete", "namespace", &second, "--wait=false"];
+        let deletion = [
+            "delete",
+            "namespace",
+            &second_namespace(scene),
+            "--wait=false",
+        ];
         scene.kubectl(&deletion).await.map(drop)
     })
 }
