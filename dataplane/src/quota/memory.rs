@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use self::counters::Counters;
-use self::reservations::{Hold, Reservations, Standing};
+use self::reservations::{Hold, Reservations, Stage};
 use super::charge::{Admission, CounterKey, Reserve, Settlement};
 use super::clock::{Clock, system_clock};
 use super::judge;
@@ -87,7 +87,7 @@ impl QuotaStore for MemoryStore {
 impl Shard {
     fn reserve(&mut self, reserve: &Reserve, now_ms: u64) -> Result<Admission, StoreError> {
         let known = self.reservations.find(reserve.id);
-        if known == Some(Standing::Settled) {
+        if known == Some(Stage::Settled) {
             return Err(StoreError::Refused("settled before reserved".to_owned()));
         }
         let counts = reserve.charges.iter().map(|charge| {

@@ -23,9 +23,9 @@ pub(super) struct Reservations {
     settled: VecDeque<(u64, ReservationId)>,
 }
 
-/// How a reservation stands.
+/// How far a reservation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Stage {
     Held,
     Settled,
 }
@@ -46,10 +46,10 @@ pub(super) struct Hold {
 }
 
 impl Reservations {
-    pub(super) fn find(&self, id: ReservationId) -> Option<Standing> {
+    pub(super) fn find(&self, id: ReservationId) -> Option<Stage> {
         self.known.get(&id).map(|known| match known {
-            Known::Held { .. } => Standing::Held,
-            Known::Settled => Standing::Settled,
+            Known::Held { .. } => Stage::Held,
+            Known::Settled => Stage::Settled,
         })
     }
 
