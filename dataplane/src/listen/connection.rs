@@ -105,18 +105,15 @@ where
         occupancy.left(LINGER).await;
     };
     let mut may_end = pin!(may_end);
-    let begun = tokio::select! {
-        begun = Beginning::read(&mut line) => begun,
-        () = tokio::time::sleep_until(first_head_until) => return,
-        () = may_end.as_mut() => return,
-        () = stages.cut.cancelled() => return,
-    };
-    let spoken = match begun {
-        Ok(Some((spoken, beginning))) => {
-            line.again(beginning);
-            spoken
+    let nothing_came = async {
+        tokio::select! {
+            () = tokio::time::sleep_until(first_head_until) => {}
+            () = may_end.as_mut() => {}
+            () = stages.cut.cancelled() => {}
         }
-        Ok(None) | Err(_) => return,
+    };
+    let Some(spoken) = begin(&mut line, nothing_came).await else {
+        return;
     };
     let service = service_fn(|request: Request<Incoming>| {
         let version = request.version();
@@ -173,23 +170,37 @@ where
         };
         turn = drive(&mut connection, pin!(watching)).await;
     }
-    let ended = match turn {
-        Turn::Ended(ended) => ended,
+    match turn {
+        Turn::Ended(Err(error)) => note_fault(&error, &conduct.metrics),
         Turn::Flooded => {
             conduct.metrics.refused(RefusalLabel::Flood);
             connection.graceful_shutdown();
             let ending = poll_fn(|cx| connection.poll(cx));
             let _ = tokio::time::timeout(FAREWELL, ending).await;
-            return;
         }
-        Turn::Cut | Turn::Leave => return,
+        Turn::Ended(Ok(())) | Turn::Cut | Turn::Leave => {}
+    }
+}
+
+/// Waits for the first bytes, which are read again; `None`: the connection is at its end.
+async fn begin<I>(line: &mut Line<I>, end: impl Future<Output = ()>) -> Option<Spoken>
+where
+    I: AsyncRead + Unpin,
+{
+    let begun = tokio::select! {
+        begun = Beginning::read(line) => begun,
+        () = end => return None,
     };
-    if let Err(error) = ended {
-        debug!(%error, "connection ended with an error");
-        // hyper has answered 431 by itself.
-        if error.is_parse_too_large() {
-            conduct.metrics.refused(RefusalLabel::Head);
-        }
+    let (spoken, beginning) = begun.ok()??;
+    line.again(beginning);
+    Some(spoken)
+}
+
+fn note_fault(error: &hyper::Error, metrics: &Metrics) {
+    debug!(%error, "connection ended with an error");
+    // hyper has answered 431 by itself.
+    if error.is_parse_too_large() {
+        metrics.refused(RefusalLabel::Head);
     }
 }
 
