@@ -123,10 +123,8 @@ where
         async move {
             let mut response = answering.await;
             let uptake = patience::of_stream();
-            let is_upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            if leaving.is_cancelled() && version < Version::HTTP_2 && !is_upgraded {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(CONNECTION, close);
+            if leaving.is_cancelled() && version < Version::HTTP_2 {
+                say_close(&mut response);
             }
             Ok::<_, Infallible>(response.map(|body| place.hold(body, uptake)))
         }
@@ -179,6 +177,14 @@ where
             let _ = tokio::time::timeout(FAREWELL, ending).await;
         }
         Turn::Ended(Ok(())) | Turn::Cut | Turn::Leave => {}
+    }
+}
+
+/// Tells who shall go elsewhere with the next request, unless this one has become something else.
+fn say_close<B>(response: &mut Response<B>) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
 }
 
