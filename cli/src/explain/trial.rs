@@ -33,7 +33,7 @@ use turnpike_dataplane::store::view::{
     Amount, AuthenticationView, BackendView, Consumer, CounterPer, PathMatch, QuotaView, RuleView,
     SelectorView,
 };
-use turnpike_protocol::{ClientProtocol, Operation, Target};
+use turnpike_protocol::{Endpoint, Operation};
 use turnpike_snapshot::credential::sha256;
 use turnpike_snapshot::domain::{Domain, Template};
 use turnpike_snapshot::name::ObjectName;
@@ -192,7 +192,6 @@ impl<'a> Trial<'a> {
         matched.route.refuse_suspended()?;
         let limited = received.limit(matched.route.max_body_bytes());
         let order = Order {
-            client: ClientProtocol::OpenAI,
             operation: &operation,
             rule: matched.rule,
             model: &question.model,
@@ -334,9 +333,9 @@ impl<'a> Trial<'a> {
             headers: &self.question.headers,
         };
         let answer = match operation {
-            Operation::Models => models::list(&question),
+            Operation::Of(Endpoint::Models) => models::list(&question),
             Operation::Model { id } => models::describe(&question, id),
-            Operation::ChatCompletions | Operation::Embeddings | Operation::Realtime => {
+            Operation::Of(_) | Operation::Gemini { .. } => {
                 return None;
             }
         };
@@ -478,7 +477,7 @@ fn method(path: &str) -> (Method, &'static str) {
 /// The shortest body that such a request may have.
 fn body(operation: &Operation, model: &str) -> Bytes {
     let mut body = match operation {
-        Operation::Embeddings => json!({"input": "hello"}),
+        Operation::Of(Endpoint::Embeddings) => json!({"input": "hello"}),
         _ => json!({"messages": [{"role": "user", "content": "hello"}]}),
     };
     if !model.is_empty() {
@@ -558,15 +557,11 @@ fn list(texts: &[Arc<str>]) -> String {
 
 /// What the provider would be asked for, once the request is written in its protocol.
 fn encodable(order: &Order<'_>, candidate: Candidate<'_>) -> Result<Arc<str>, RequestError> {
-    if *order.operation == Operation::Realtime {
+    if order.operation.endpoint() == Endpoint::Realtime {
         attempt::refuse_mute(candidate.upstream()?)?;
         return Ok(candidate.upstream_model);
     }
-    let target = Target {
-        protocol: candidate.upstream()?.protocol,
-        upstream_model: &candidate.upstream_model,
-        created: 0,
-    };
+    let target = candidate.upstream()?.target(&candidate.upstream_model, 0);
     attempt::check(order, &target)?;
     Ok(candidate.upstream_model)
 }

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::openai::models::{model_object, models_list};
-use crate::operation::Operation;
+use crate::operation::{Endpoint, Operation};
 use ask::{Directive, Failure};
 
 /// The echo model's answer: what a server would send, with its pauses.
@@ -66,11 +66,14 @@ const JSON: &str = "application/json";
 /// Answers a request as a model would.
 pub fn echo(operation: &Operation, body: &[u8]) -> EchoReply {
     match operation {
-        Operation::Models => whole(models_list(&["echo"])),
+        Operation::Of(Endpoint::Models) => whole(models_list(&["echo"])),
         Operation::Model { id } => whole(model_object(id)),
-        Operation::ChatCompletions => with_json(body, chat::answer),
-        Operation::Embeddings => with_json(body, embed::answer),
-        Operation::Realtime => refusal(400, "invalid_request_error", "Echo has no Realtime", None),
+        Operation::Of(Endpoint::ChatCompletions) => with_json(body, chat::answer),
+        Operation::Of(Endpoint::Embeddings) => with_json(body, embed::answer),
+        other => {
+            let message = format!("Echo has no {}", other.as_str());
+            refusal(400, "invalid_request_error", &message, None)
+        }
     }
 }
 

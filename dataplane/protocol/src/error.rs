@@ -87,7 +87,9 @@ pub struct ErrorBody {
 
 /// Writes an error in the client's protocol.
 ///
-/// OpenAI: `{"error":{"message","type","param","code"},"request_id"}`.
+/// OpenAI: `{"error":{"message","type","param","code"},"request_id"}`. Anthropic:
+/// `{"type":"error","error":{"type","message"},"request_id"}`. Gemini:
+/// `{"error":{"code","message","status","details"}}`, code and request in the details.
 pub fn encode_error(client: ClientProtocol, error: &ErrorBody) -> Bytes {
     let mut out = Vec::with_capacity(256);
     write_error(&mut out, client, error);
@@ -103,17 +105,29 @@ pub fn error_event(client: ClientProtocol, error: &ErrorBody) -> Bytes {
 
 pub(crate) fn write_error_event(out: &mut Vec<u8>, client: ClientProtocol, error: &ErrorBody) {
     match client {
-        ClientProtocol::OpenAI => {
+        ClientProtocol::OpenAI | ClientProtocol::Gemini => {
             out.extend_from_slice(b"data: ");
             write_error(out, client, error);
-            out.extend_from_slice(b"\n\n");
+        }
+        ClientProtocol::Anthropic => {
+            out.extend_from_slice(b"event: error\ndata: ");
+            write_error(out, client, error);
+        }
+        ClientProtocol::Responses => {
+            out.extend_from_slice(b"event: error\ndata: ");
+            json::write(out, &ResponsesEvent::from(error));
         }
     }
+    out.extend_from_slice(b"\n\n");
 }
 
 fn write_error(out: &mut Vec<u8>, client: ClientProtocol, error: &ErrorBody) {
     match client {
-        ClientProtocol::OpenAI => json::write(out, &OpenAIError::from(error)),
+        ClientProtocol::OpenAI | ClientProtocol::Responses => {
+            json::write(out, &OpenAIError::from(error));
+        }
+        ClientProtocol::Anthropic => json::write(out, &AnthropicError::from(error)),
+        ClientProtocol::Gemini => json::write(out, &GeminiError::from(error)),
     }
 }
 
@@ -141,6 +155,125 @@ impl<'a> From<&'a ErrorBody> for OpenAIError<'a> {
         };
         OpenAIError {
             error: detail,
+            request_id: &error.request_id,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AnthropicError<'a> {
+    r#type: &'static str,
+    error: AnthropicDetail<'a>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct AnthropicDetail<'a> {
+    r#type: &'static str,
+    message: &'a str,
+    /// Not Anthropic's; the same stable name as in the other shapes.
+    code: &'a str,
+}
+
+impl<'a> From<&'a ErrorBody> for AnthropicError<'a> {
+    fn from(error: &'a ErrorBody) -> Self {
+        AnthropicError {
+            r#type: "error",
+            error: AnthropicDetail {
+                r#type: error.kind.as_str(),
+                message: &error.message,
+                code: &error.code,
+            },
+            request_id: &error.request_id,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct GeminiError<'a> {
+    error: GeminiDetail<'a>,
+}
+
+#[derive(Serialize)]
+struct GeminiDetail<'a> {
+    code: u16,
+    message: &'a str,
+    status: &'static str,
+    details: [GeminiInfo<'a>; 1],
+}
+
+/// Source: google.rpc.ErrorInfo.
+#[derive(Serialize)]
+struct GeminiInfo<'a> {
+    #[serde(rename = "@type")]
+    r#type: &'static str,
+    reason: &'a str,
+    domain: &'static str,
+    metadata: GeminiMetadata<'a>,
+}
+
+#[derive(Serialize)]
+struct GeminiMetadata<'a> {
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    param: Option<&'a str>,
+}
+
+impl<'a> From<&'a ErrorBody> for GeminiError<'a> {
+    fn from(error: &'a ErrorBody) -> Self {
+        let info = GeminiInfo {
+            r#type: "type.googleapis.com/google.rpc.ErrorInfo",
+            reason: &error.code,
+            domain: "turnpike.dev",
+            metadata: GeminiMetadata {
+                request_id: &error.request_id,
+                param: error.param.as_deref(),
+            },
+        };
+        GeminiError {
+            error: GeminiDetail {
+                code: error.status,
+                message: &error.message,
+                status: google_status(error.status),
+                details: [info],
+            },
+        }
+    }
+}
+
+/// Source: google.rpc.Code, "HTTP Mapping".
+fn google_status(status: u16) -> &'static str {
+    match status {
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
+        404 => "NOT_FOUND",
+        429 => "RESOURCE_EXHAUSTED",
+        499 => "CANCELLED",
+        501 => "UNIMPLEMENTED",
+        503 => "UNAVAILABLE",
+        504 => "DEADLINE_EXCEEDED",
+        400..=498 => "INVALID_ARGUMENT",
+        _ => "INTERNAL",
+    }
+}
+
+/// The `error` event of a streamed response.
+#[derive(Serialize)]
+struct ResponsesEvent<'a> {
+    r#type: &'static str,
+    code: &'a str,
+    message: &'a str,
+    param: Option<&'a str>,
+    request_id: &'a str,
+}
+
+impl<'a> From<&'a ErrorBody> for ResponsesEvent<'a> {
+    fn from(error: &'a ErrorBody) -> Self {
+        ResponsesEvent {
+            r#type: "error",
+            code: &error.code,
+            message: &error.message,
+            param: error.param.as_deref(),
             request_id: &error.request_id,
         }
     }

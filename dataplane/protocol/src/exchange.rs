@@ -4,18 +4,21 @@
 //! parsed into the message model, written anew; what cannot be carried is refused by name.
 
 mod decode;
+mod dialects;
+mod embeddings;
+pub(crate) mod events;
+pub(crate) mod pass;
+mod passing;
 mod stream;
 
 use bytes::Bytes;
 
-use crate::anthropic;
-use crate::fault::Unsupported;
+use crate::fault::{Losses, OnUnsupported, Unsupported};
 use crate::head::{Head, Member};
 use crate::json;
-use crate::openai;
-use crate::operation::{ClientProtocol, Operation};
+use crate::operation::{ClientProtocol, Endpoint, Endpoints, Operation};
 use crate::splice::{self, Pieces, Splice};
-use crate::vendor::WireProtocol;
+use crate::vendor::{Quirks, WireProtocol};
 
 pub use decode::Decoded;
 pub use stream::ReplyStream;
@@ -25,10 +28,30 @@ pub use stream::ReplyStream;
 pub struct Target<'a> {
     /// What it speaks.
     pub protocol: WireProtocol,
+    /// The endpoints that it takes as clients send them; whatever else is translated.
+    pub natives: Endpoints,
+    /// What sets it apart from others that speak the same.
+    pub quirks: Quirks,
+    /// What becomes of what it has no word for.
+    pub on_unsupported: OnUnsupported,
     /// What the model is called there.
     pub upstream_model: &'a str,
     /// Seconds since 1970; stands in translated answers, whose protocol lacks a date of its own.
     pub created: u64,
+}
+
+impl<'a> Target<'a> {
+    /// A provider without a vendor: what its protocol has, and refusing the rest.
+    pub fn new(protocol: WireProtocol, upstream_model: &'a str, created: u64) -> Self {
+        Target {
+            protocol,
+            natives: protocol.natives(),
+            quirks: Quirks::OPENAI,
+            on_unsupported: OnUnsupported::Reject,
+            upstream_model,
+            created,
+        }
+    }
 }
 
 /// A request as the provider shall receive it.
@@ -49,6 +72,8 @@ pub struct ReplyPlan {
     pub(crate) client: ClientProtocol,
     pub(crate) provider: WireProtocol,
     pub(crate) operation: Operation,
+    /// Whether the answer's bytes pass as they come.
+    pub(crate) passes: bool,
     pub(crate) streaming: bool,
     /// Whether the client asked for the usage chunk.
     pub(crate) wants_usage: bool,
@@ -68,12 +93,27 @@ impl ReplyPlan {
         self.provider
     }
 
+    /// What the provider is asked for.
+    pub fn upstream_endpoint(&self) -> Endpoint {
+        let endpoint = self.operation.endpoint();
+        let is_embedding = matches!(
+            endpoint,
+            Endpoint::Embeddings | Endpoint::EmbedContent | Endpoint::BatchEmbedContents
+        );
+        match self.provider {
+            _ if self.passes => endpoint,
+            WireProtocol::Gemini if is_embedding => Endpoint::BatchEmbedContents,
+            _ if is_embedding => Endpoint::Embeddings,
+            WireProtocol::Anthropic => Endpoint::Messages,
+            WireProtocol::Gemini if self.streaming => Endpoint::StreamGenerateContent,
+            WireProtocol::Gemini => Endpoint::GenerateContent,
+            _ => Endpoint::ChatCompletions,
+        }
+    }
+
     /// Whether the answer's bytes pass as they come.
     pub fn is_pass_through(&self) -> bool {
-        match (self.client, self.provider) {
-            (ClientProtocol::OpenAI, WireProtocol::OpenAI) => true,
-            (ClientProtocol::OpenAI, WireProtocol::Anthropic) => false,
-        }
+        self.passes
     }
 }
 
@@ -83,66 +123,82 @@ impl ReplyPlan {
 /// Out: the provider's body and the plan for its answer.
 /// Errors: [`Unsupported`], for the caller, when the provider's protocol has no way to say it.
 pub fn encode(
-    client: ClientProtocol,
     operation: &Operation,
     head: &Head,
     body: &Bytes,
     target: &Target<'_>,
 ) -> Result<Outgoing, Unsupported> {
-    if matches!(
-        operation,
-        Operation::Models | Operation::Model { .. } | Operation::Realtime
-    ) {
-        return Err(no_such_operation(operation, target));
-    }
-    let (body, dropped) = match (client, target.protocol) {
-        (ClientProtocol::OpenAI, WireProtocol::OpenAI) => (
-            splice::apply(
-                body,
-                &edits(operation, head, Some(target.upstream_model)).splices,
-            ),
-            Vec::new(),
-        ),
-        (ClientProtocol::OpenAI, WireProtocol::Anthropic) if is_chat(operation) => {
-            let conversation = openai::request::parse(body)?;
-            let written = anthropic::request::write(&conversation, target.upstream_model)?;
-            let dropped = [conversation.dropped, written.dropped].concat();
-            (Pieces::from_iter([written.body]), dropped)
-        }
-        (ClientProtocol::OpenAI, WireProtocol::Anthropic) => {
-            return Err(no_such_operation(operation, target));
-        }
+    let endpoint = operation.endpoint();
+    let mut losses = Losses::new(target.on_unsupported);
+    let body = if target.natives.contains(endpoint) {
+        let edits = edits(operation, head, Some(target.upstream_model));
+        splice::apply(body, &edits.splices)
+    } else {
+        let written = translate(operation, body, target, &mut losses)?;
+        Pieces::from_iter([written])
     };
     Ok(Outgoing {
         body,
-        reply: plan(client, operation, head, target),
-        dropped,
+        reply: plan(operation, head, target),
+        dropped: losses.dropped,
     })
 }
 
-/// Plans how to read the answer to a request of this head.
-pub fn plan(
-    client: ClientProtocol,
+/// Reads a request in the client's protocol and writes it in the provider's.
+fn translate(
     operation: &Operation,
-    head: &Head,
+    body: &[u8],
     target: &Target<'_>,
-) -> ReplyPlan {
+    losses: &mut Losses,
+) -> Result<Bytes, Unsupported> {
+    let endpoint = operation.endpoint();
+    if let Some(request) = embeddings::parse(endpoint, body, losses) {
+        let written = embeddings::write(&request?, target, losses);
+        return written.unwrap_or_else(|| Err(no_such_operation(operation, target)));
+    }
+    let Some(conversation) = dialects::parse(endpoint, body, losses) else {
+        return Err(no_such_operation(operation, target));
+    };
+    let mut conversation = conversation?;
+    conversation.stream |= endpoint == Endpoint::StreamGenerateContent;
+    let written = dialects::write(&conversation, target, losses);
+    written.unwrap_or_else(|| Err(no_such_operation(operation, target)))
+}
+
+/// Plans how to read the answer to a request of this head.
+pub fn plan(operation: &Operation, head: &Head, target: &Target<'_>) -> ReplyPlan {
+    let asked = head.model.as_ref().map(|model| model.value.as_str());
     ReplyPlan {
-        client,
+        client: operation.client_protocol(),
         provider: target.protocol,
         operation: operation.clone(),
-        streaming: is_chat(operation) && head.is_streaming(),
+        passes: target.natives.contains(operation.endpoint()),
+        streaming: is_streaming(operation, head),
         wants_usage: head.wants_usage(),
-        model: match &head.model {
-            Some(model) => model.value.clone(),
-            None => target.upstream_model.to_owned(),
-        },
+        model: operation
+            .model()
+            .or(asked)
+            .unwrap_or(target.upstream_model)
+            .to_owned(),
         created: target.created,
     }
 }
 
-fn is_chat(operation: &Operation) -> bool {
-    *operation == Operation::ChatCompletions
+/// Whether the answer is asked for as a stream of events.
+pub fn is_streaming(operation: &Operation, head: &Head) -> bool {
+    match operation.endpoint() {
+        Endpoint::StreamGenerateContent => true,
+        Endpoint::GenerateContent => false,
+        endpoint => endpoint.is_generation() && head.is_streaming(),
+    }
+}
+
+/// Whether it is asked for the usage by `stream_options`.
+fn has_stream_options(operation: &Operation) -> bool {
+    matches!(
+        operation.endpoint(),
+        Endpoint::ChatCompletions | Endpoint::Completions
+    )
 }
 
 fn no_such_operation(operation: &Operation, target: &Target<'_>) -> Unsupported {
@@ -178,7 +234,7 @@ pub struct Edits {
 pub fn edits(operation: &Operation, head: &Head, upstream_model: Option<&str>) -> Edits {
     let mut splices = Vec::new();
     let mut added = Vec::new();
-    if let Some(model) = upstream_model {
+    if let Some(model) = upstream_model.filter(|_| operation.model().is_none()) {
         match (&head.model, &head.null_model) {
             (Some(asked), _) if asked.value == model => {}
             (Some(Member { span, .. }), _) | (None, Some(span)) => {
@@ -190,7 +246,7 @@ pub fn edits(operation: &Operation, head: &Head, upstream_model: Option<&str>) -
             }
         }
     }
-    if is_chat(operation) && may_stream(head) && !head.wants_usage() {
+    if has_stream_options(operation) && may_stream(head) && !head.wants_usage() {
         match ask_for_usage(head) {
             Asking::Edit(edit) => splices.push(edit),
             Asking::Add => {
@@ -225,7 +281,8 @@ fn are_all(operation: &Operation, head: &Head, upstream_model: Option<&str>) -> 
         Some(stream) => !stream.value || has_usage || head.null_stream_options.is_some(),
         None => false,
     };
-    (has_model || upstream_model.is_none()) && (asks || !is_chat(operation))
+    (has_model || upstream_model.is_none() || operation.model().is_some())
+        && (asks || !has_stream_options(operation))
 }
 
 fn may_stream(head: &Head) -> bool {

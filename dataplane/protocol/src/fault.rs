@@ -13,6 +13,50 @@ pub struct Unsupported {
     pub message: String,
 }
 
+/// What becomes of a member that the provider's protocol has no word for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnsupported {
+    /// The request is refused, and the member named.
+    #[default]
+    Reject,
+    /// The member is left out, and the caller told so.
+    Drop,
+}
+
+/// What a translation leaves out.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    pub(crate) on_unsupported: OnUnsupported,
+    /// Paths of what was left out.
+    pub(crate) dropped: Vec<String>,
+}
+
+impl Losses {
+    pub(crate) fn new(on_unsupported: OnUnsupported) -> Self {
+        Self {
+            on_unsupported,
+            dropped: Vec::new(),
+        }
+    }
+
+    /// Leaves out what cannot be carried, or refuses the request for it. Only for what the request
+    /// still makes sense without; what is simply wrong is refused in any case.
+    pub(crate) fn give_up(&mut self, what: Unsupported) -> Result<(), Unsupported> {
+        match self.on_unsupported {
+            OnUnsupported::Reject => Err(what),
+            OnUnsupported::Drop => {
+                self.dropped.push(what.field);
+                Ok(())
+            }
+        }
+    }
+
+    /// Leaves out a hint that changes no answer's meaning.
+    pub(crate) fn hint(&mut self, path: impl std::fmt::Display) {
+        self.dropped.push(path.to_string());
+    }
+}
+
 /// A success status with a body that is no answer: 502.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadReply {

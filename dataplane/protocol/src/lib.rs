@@ -22,6 +22,7 @@ pub mod operation;
 pub mod realtime;
 pub mod splice;
 pub mod sse;
+mod strict;
 pub mod usage;
 pub mod vendor;
 pub mod websocket;
@@ -31,9 +32,12 @@ pub use error::{
     ErrorBody, ErrorKind, FaultClass, ProviderError, classify, encode_error, error_event,
 };
 pub use exchange::{Decoded, Edits, Outgoing, ReplyPlan, ReplyStream, Target, edits, encode, plan};
-pub use fault::{BadReply, StreamFault, Unsupported};
+pub use fault::{BadReply, OnUnsupported, StreamFault, Unsupported};
 pub use head::{Head, HeadError, Member, Scanner, scan};
 pub use openai::models::{model_object, models_list};
-pub use operation::{ClientProtocol, Operation, UnknownOperation, recognise};
+pub use operation::{ClientProtocol, Endpoint, Endpoints, Operation, UnknownOperation, recognise};
 pub use usage::Usage;
-pub use vendor::{Auth, PRESETS, Preset, Transport, WireProtocol, preset, upstream_path};
+pub use vendor::{
+    Auth, PRESETS, PROTOCOLS, Preset, Quirks, ReasoningField, Transport, WireProtocol, preset,
+    upstream_path,
+};

@@ -2,16 +2,40 @@
 
 use std::str::FromStr;
 
-use crate::operation::Operation;
+use crate::operation::{Endpoint, Endpoints, Operation};
 
 /// What a provider speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WireProtocol {
-    /// OpenAI's chat completions and embeddings, spoken by many.
+    /// OpenAI's chat completions, embeddings and what else it has under `/v1`; spoken by many.
     OpenAI,
     /// Anthropic's Messages.
     Anthropic,
+    /// Gemini's generateContent.
+    Gemini,
+    /// Amazon Bedrock's Converse.
+    Bedrock,
+    /// Cohere's v2.
+    Cohere,
+    /// Alibaba's DashScope, in its own words.
+    DashScope,
+    /// A Dify application.
+    Dify,
+    /// A Coze bot.
+    Coze,
 }
+
+/// All of them.
+pub const PROTOCOLS: [WireProtocol; 8] = [
+    WireProtocol::OpenAI,
+    WireProtocol::Anthropic,
+    WireProtocol::Gemini,
+    WireProtocol::Bedrock,
+    WireProtocol::Cohere,
+    WireProtocol::DashScope,
+    WireProtocol::Dify,
+    WireProtocol::Coze,
+];
 
 impl WireProtocol {
     /// The name as resources write it.
@@ -19,40 +43,141 @@ impl WireProtocol {
         match self {
             WireProtocol::OpenAI => "OpenAI",
             WireProtocol::Anthropic => "Anthropic",
+            WireProtocol::Gemini => "Gemini",
+            WireProtocol::Bedrock => "Bedrock",
+            WireProtocol::Cohere => "Cohere",
+            WireProtocol::DashScope => "DashScope",
+            WireProtocol::Dify => "Dify",
+            WireProtocol::Coze => "Coze",
         }
     }
 
     /// How a provider of this protocol is shown a key when no vendor says otherwise.
     pub fn default_auth(self) -> Auth {
         match self {
-            WireProtocol::OpenAI => Auth::Bearer,
             WireProtocol::Anthropic => Auth::XApiKey,
+            WireProtocol::Gemini => Auth::XGoogApiKey,
+            _ => Auth::Bearer,
         }
     }
 
     /// The path of the base URL that clients of a server of one's own are usually given.
     pub fn default_path(self) -> &'static str {
         match self {
-            WireProtocol::OpenAI => "/v1",
-            WireProtocol::Anthropic => "",
+            WireProtocol::OpenAI | WireProtocol::Dify => "/v1",
+            _ => "",
+        }
+    }
+
+    /// The endpoints that whoever speaks it takes as clients send them. OpenAI's Responses is not
+    /// among them: of those who speak OpenAI's protocol only some have it.
+    pub fn natives(self) -> Endpoints {
+        match self {
+            WireProtocol::OpenAI => {
+                const {
+                    Endpoints::of(&[
+                        Endpoint::ChatCompletions,
+                        Endpoint::Completions,
+                        Endpoint::Embeddings,
+                        Endpoint::ImageGenerations,
+                        Endpoint::ImageEdits,
+                        Endpoint::ImageVariations,
+                        Endpoint::Speech,
+                        Endpoint::Transcriptions,
+                        Endpoint::Translations,
+                        Endpoint::Moderations,
+                        Endpoint::Rerank,
+                        Endpoint::Realtime,
+                    ])
+                }
+            }
+            WireProtocol::Anthropic => {
+                const { Endpoints::of(&[Endpoint::Messages, Endpoint::CountTokens]) }
+            }
+            WireProtocol::Gemini => {
+                const {
+                    Endpoints::of(&[
+                        Endpoint::GenerateContent,
+                        Endpoint::StreamGenerateContent,
+                        Endpoint::GeminiCountTokens,
+                        Endpoint::EmbedContent,
+                        Endpoint::BatchEmbedContents,
+                    ])
+                }
+            }
+            WireProtocol::Cohere => const { Endpoints::of(&[Endpoint::Rerank]) },
+            WireProtocol::Bedrock
+            | WireProtocol::DashScope
+            | WireProtocol::Dify
+            | WireProtocol::Coze => Endpoints::default(),
         }
     }
 }
 
+/// What sets one speaker of a protocol apart from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quirks {
+    /// Knows the role `developer`; elsewhere it is sent as `system`.
+    pub developer_role: bool,
+    /// Takes `stream_options`.
+    pub stream_options: bool,
+    /// Takes `response_format` of type `json_schema`.
+    pub json_schema: bool,
+    /// Takes `parallel_tool_calls`.
+    pub parallel_tool_calls: bool,
+    /// Takes `max_completion_tokens`; elsewhere it is sent as `max_tokens`.
+    pub max_completion_tokens: bool,
+    /// How it is told how much to think.
+    pub reasoning: ReasoningField,
+}
+
+/// Where a speaker of OpenAI's protocol is told how much to think.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReasoningField {
+    /// `reasoning_effort`.
+    Effort,
+    /// OpenRouter's `reasoning: {effort | max_tokens | enabled}`.
+    Object,
+    /// `thinking: {type: enabled | disabled}`, as Zhipu and Doubao have it.
+    ThinkingType,
+    /// `enable_thinking` and `thinking_budget`, as Qwen has it.
+    EnableThinking,
+    /// Nowhere.
+    None,
+}
+
+impl Quirks {
+    /// OpenAI's own.
+    pub const OPENAI: Quirks = Quirks {
+        developer_role: true,
+        stream_options: true,
+        json_schema: true,
+        parallel_tool_calls: true,
+        max_completion_tokens: true,
+        reasoning: ReasoningField::Effort,
+    };
+
+    /// What most of those have who speak OpenAI's protocol.
+    pub const COMPATIBLE: Quirks = Quirks {
+        developer_role: false,
+        max_completion_tokens: false,
+        ..Quirks::OPENAI
+    };
+}
+
 /// A protocol's name that nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown protocol {0:?}; known are OpenAI and Anthropic")]
+#[error("unknown protocol {0:?}")]
 pub struct UnknownProtocol(pub String);
 
 impl FromStr for WireProtocol {
     type Err = UnknownProtocol;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        match name {
-            "OpenAI" => Ok(WireProtocol::OpenAI),
-            "Anthropic" => Ok(WireProtocol::Anthropic),
-            _ => Err(UnknownProtocol(name.to_owned())),
-        }
+        let mut known = PROTOCOLS.into_iter();
+        known
+            .find(|protocol| protocol.as_str() == name)
+            .ok_or_else(|| UnknownProtocol(name.to_owned()))
     }
 }
 
@@ -63,6 +188,8 @@ pub enum Auth {
     Bearer,
     /// `x-api-key: KEY` and [`ANTHROPIC_VERSION`].
     XApiKey,
+    /// `x-goog-api-key: KEY`
+    XGoogApiKey,
     /// No key at all.
     None,
 }
@@ -120,8 +247,9 @@ pub const PRESETS: &[Preset] = &[
 
 const fn over_http(name: &'static str, protocol: WireProtocol, url: &'static str) -> Preset {
     let auth = match protocol {
-        WireProtocol::OpenAI => Auth::Bearer,
         WireProtocol::Anthropic => Auth::XApiKey,
+        WireProtocol::Gemini => Auth::XGoogApiKey,
+        _ => Auth::Bearer,
     };
     Preset {
         name,
@@ -142,13 +270,13 @@ pub fn preset(vendor: &str) -> Option<&'static Preset> {
 /// OpenAI base URLs end in `/v1`, Anthropic's do not. What Anthropic lacks (embeddings, Realtime) is refused
 /// before anybody asks for its path.
 pub fn upstream_path(protocol: WireProtocol, operation: &Operation) -> &'static str {
-    match (protocol, operation) {
-        (WireProtocol::OpenAI, Operation::ChatCompletions) => "/chat/completions",
-        (WireProtocol::OpenAI, Operation::Embeddings) => "/embeddings",
-        (WireProtocol::OpenAI, Operation::Models | Operation::Model { .. }) => "/models",
-        (WireProtocol::OpenAI, Operation::Realtime) => "/realtime",
-        (WireProtocol::Anthropic, Operation::Models | Operation::Model { .. }) => "/v1/models",
-        (WireProtocol::Anthropic, _) => "/v1/messages",
+    match (protocol, operation.endpoint()) {
+        (WireProtocol::OpenAI, Endpoint::ChatCompletions) => "/chat/completions",
+        (WireProtocol::OpenAI, Endpoint::Embeddings) => "/embeddings",
+        (WireProtocol::OpenAI, Endpoint::Models) => "/models",
+        (WireProtocol::OpenAI, Endpoint::Realtime) => "/realtime",
+        (WireProtocol::Anthropic, Endpoint::Models) => "/v1/models",
+        _ => "/v1/messages",
     }
 }
 

@@ -7,8 +7,26 @@ use turnpike_protocol::FaultClass;
 pub enum OperationLabel {
     /// A chat completion.
     Chat,
+    /// A completion of the older kind.
+    Completions,
+    /// A response of OpenAI's newer kind.
+    Responses,
+    /// A message of Anthropic's kind.
+    Messages,
+    /// Content of Gemini's kind, streamed or not.
+    GenerateContent,
+    /// A count of tokens.
+    CountTokens,
     /// Embeddings.
     Embeddings,
+    /// Images.
+    Images,
+    /// Speech, or what was said.
+    Audio,
+    /// A judgement of a text.
+    Moderations,
+    /// An order of documents.
+    Rerank,
     /// The list of models, or one of them.
     Models,
     /// A Realtime session.
@@ -58,9 +76,18 @@ pub enum UpstreamFault {
 }
 
 impl OperationLabel {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Chat,
+        Self::Completions,
+        Self::Responses,
+        Self::Messages,
+        Self::GenerateContent,
+        Self::CountTokens,
         Self::Embeddings,
+        Self::Images,
+        Self::Audio,
+        Self::Moderations,
+        Self::Rerank,
         Self::Models,
         Self::Realtime,
         Self::Unknown,
@@ -70,7 +97,16 @@ impl OperationLabel {
     pub fn named(operation: Option<&str>) -> Self {
         match operation {
             Some("ChatCompletions") => Self::Chat,
-            Some("Embeddings") => Self::Embeddings,
+            Some("Completions") => Self::Completions,
+            Some("Responses") => Self::Responses,
+            Some("Messages") => Self::Messages,
+            Some("GenerateContent" | "StreamGenerateContent") => Self::GenerateContent,
+            Some("CountTokens" | "GeminiCountTokens") => Self::CountTokens,
+            Some("Embeddings" | "EmbedContent" | "BatchEmbedContents") => Self::Embeddings,
+            Some("ImageGenerations" | "ImageEdits" | "ImageVariations") => Self::Images,
+            Some("Speech" | "Transcriptions" | "Translations") => Self::Audio,
+            Some("Moderations") => Self::Moderations,
+            Some("Rerank") => Self::Rerank,
             Some("Models" | "Model") => Self::Models,
             Some("Realtime") => Self::Realtime,
             _ => Self::Unknown,
@@ -80,7 +116,16 @@ impl OperationLabel {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+            Self::GenerateContent => "generate_content",
+            Self::CountTokens => "count_tokens",
             Self::Embeddings => "embeddings",
+            Self::Images => "images",
+            Self::Audio => "audio",
+            Self::Moderations => "moderations",
+            Self::Rerank => "rerank",
             Self::Models => "models",
             Self::Realtime => "realtime",
             Self::Unknown => "unknown",
@@ -271,19 +316,30 @@ impl From<FaultClass> for UpstreamFault {
 
 #[cfg(test)]
 mod tests {
-    use turnpike_protocol::Operation;
+    use turnpike_protocol::{Endpoint, Operation};
 
     use super::*;
 
     #[test]
     fn every_operation_has_a_label() {
         let id = String::new();
+        let embed = Operation::Gemini {
+            endpoint: Endpoint::EmbedContent,
+            model: String::new(),
+        };
         for (operation, label) in [
-            (Operation::ChatCompletions, OperationLabel::Chat),
-            (Operation::Embeddings, OperationLabel::Embeddings),
-            (Operation::Models, OperationLabel::Models),
+            (
+                Operation::Of(Endpoint::ChatCompletions),
+                OperationLabel::Chat,
+            ),
+            (
+                Operation::Of(Endpoint::Embeddings),
+                OperationLabel::Embeddings,
+            ),
+            (embed, OperationLabel::Embeddings),
+            (Operation::Of(Endpoint::Models), OperationLabel::Models),
             (Operation::Model { id }, OperationLabel::Models),
-            (Operation::Realtime, OperationLabel::Realtime),
+            (Operation::Of(Endpoint::Realtime), OperationLabel::Realtime),
         ] {
             assert_eq!(OperationLabel::named(Some(operation.as_str())), label);
         }

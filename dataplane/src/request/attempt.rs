@@ -19,9 +19,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tokio::time::Instant;
 use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport, WireProtocol};
-use turnpike_protocol::{
-    ClientProtocol, FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor,
-};
+use turnpike_protocol::{FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor};
 
 use course::{Course, Turn};
 use send::{Content, Letter, send};
@@ -45,7 +43,6 @@ const NOT_REPLAYABLE: &str = "body_too_large";
 
 /// Everything about a request that an attempt needs, whoever is asked.
 pub struct Order<'a> {
-    pub client: ClientProtocol,
     pub operation: &'a Operation,
     pub rule: &'a RuleView,
     /// As the caller calls it; empty: it is seen as the body passes, and nothing depends on it.
@@ -203,11 +200,7 @@ async fn once(
         .until(deadline)
         .heard_by(order.heartbeat)
         .within_attempt((!of_attempt.is_zero()).then_some(of_attempt));
-    let target = Target {
-        protocol: upstream.protocol,
-        upstream_model: &candidate.upstream_model,
-        created: seconds_since_1970(),
-    };
+    let target = upstream.target(&candidate.upstream_model, seconds_since_1970());
     let (content, planned) = content(order, &target)?;
     note(account, candidate, upstream);
     let response = match (upstream.transport, &content) {
@@ -295,7 +288,7 @@ async fn plan_passed(
         account.spent(Spent::Refused);
         return Err(fault);
     }
-    let plan = |head: &Head| turnpike_protocol::plan(order.client, order.operation, head, target);
+    let plan = |head: &Head| turnpike_protocol::plan(order.operation, head, target);
     let plan = upload.with_head(plan);
     if is_early && plan.is_streaming() {
         clocks.await_first_token();
@@ -312,8 +305,7 @@ pub fn check(order: &Order<'_>, target: &Target<'_>) -> Result<()> {
 
 /// Writes a whole body as the provider takes it.
 fn encode(order: &Order<'_>, head: &Head, body: &Bytes, target: &Target<'_>) -> Result<Outgoing> {
-    let (client, operation) = (order.client, order.operation);
-    let outgoing = turnpike_protocol::encode(client, operation, head, body, target);
+    let outgoing = turnpike_protocol::encode(order.operation, head, body, target);
     outgoing.map_err(|unsupported| {
         RequestError::bad_request("unsupported_parameter", unsupported.message)
             .param(unsupported.field)

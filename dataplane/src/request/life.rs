@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use tokio::time::Instant;
-use turnpike_protocol::{ClientProtocol, Decoded, Head, Operation};
+use turnpike_protocol::{ClientProtocol, Decoded, Endpoint, Head, Operation};
 use turnpike_snapshot::domain::OnDisconnect;
 
 use super::admit::{self, Admitted, Counted, Laid, authorize};
@@ -128,7 +128,7 @@ async fn live(
     if let Some(reply) = answer_here(&operation, &routes, &caller, parts)? {
         return Ok(reply);
     }
-    if operation == Operation::Realtime {
+    if operation.endpoint() == Endpoint::Realtime {
         let opening = socket::open(gateway, arrival, &routes, &caller, parts, account);
         // The future of every request would have room for it.
         let session = Box::pin(opening).await?;
@@ -198,7 +198,6 @@ async fn carry(
     account.hold(ticket);
     let now = Instant::now();
     let order = Order {
-        client: ClientProtocol::OpenAI,
         operation: asked.operation,
         rule: matched.rule,
         model: &model,
@@ -321,11 +320,9 @@ fn answer_here(
         headers: &parts.headers,
     };
     let body = match operation {
-        Operation::Models => models::list(&question)?,
+        Operation::Of(Endpoint::Models) => models::list(&question)?,
         Operation::Model { id } => models::describe(&question, id)?,
-        Operation::ChatCompletions | Operation::Embeddings | Operation::Realtime => {
-            return Ok(None);
-        }
+        Operation::Of(_) | Operation::Gemini { .. } => return Ok(None),
     };
     let answer = Answer::Whole(Decoded {
         body,
@@ -337,12 +334,12 @@ fn answer_here(
 
 fn estimate(gateway: &Gateway, asked: &Asked<'_>, model: &str) -> u64 {
     let head = asked.body.head();
-    let output = match asked.operation {
-        Operation::ChatCompletions => Output::Text {
+    let output = match asked.operation.endpoint().is_generation() {
+        true => Output::Text {
             max_tokens: head.max_tokens,
             choices: head.n.unwrap_or(1),
         },
-        _ => Output::Nothing,
+        false => Output::Nothing,
     };
     let prompt_bytes = asked.body.length();
     gateway.estimator.estimate(model, prompt_bytes, output)

@@ -9,8 +9,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::fault::Unsupported;
+use crate::exchange::Target;
+use crate::fault::{Losses, Unsupported};
 use crate::json;
+use crate::message;
 use crate::message::{Conversation, Number, Role, TextPart, Tier, Tool, ToolChoice};
 use blocks::Block;
 use thinking::Thinking;
@@ -18,26 +20,23 @@ use thinking::Thinking;
 /// The Messages API demands a bound; this is ours when the caller set none.
 const DEFAULT_MAX_TOKENS: u64 = 4096;
 
-/// A request body, and the hints that had to be left out.
-pub(crate) struct Written {
-    pub(crate) body: Bytes,
-    pub(crate) dropped: Vec<String>,
-}
-
 /// Writes a request. Errors: what the Messages API has no way to say, by the caller's name for it.
-pub(crate) fn write(conversation: &Conversation<'_>, model: &str) -> Result<Written, Unsupported> {
-    let mut dropped = Vec::new();
-    let thinking = thinking::decide(conversation, &mut dropped)?;
+pub(crate) fn write(
+    conversation: &Conversation<'_>,
+    target: &Target<'_>,
+    losses: &mut Losses,
+) -> Result<Bytes, Unsupported> {
+    let thinking = thinking::decide(conversation, losses)?;
     let max_tokens = match (conversation.max_tokens, &thinking) {
         (Some(max), _) => max,
         (None, Some(thinking)) => thinking.budget_tokens + DEFAULT_MAX_TOKENS,
         (None, None) => DEFAULT_MAX_TOKENS,
     };
     let request = Request {
-        model,
+        model: target.upstream_model,
         max_tokens,
         system: system(&conversation.system),
-        messages: messages(conversation),
+        messages: messages(conversation, losses)?,
         tools: conversation.tools.iter().map(tool).collect(),
         tool_choice: tool_choice(conversation)?,
         temperature: temperature(conversation, thinking.is_some())?,
@@ -45,28 +44,57 @@ pub(crate) fn write(conversation: &Conversation<'_>, model: &str) -> Result<Writ
         top_k: conversation.top_k,
         stop_sequences: conversation.stop.iter().map(AsRef::as_ref).collect(),
         thinking,
-        output_config: conversation.schema.map(|schema| OutputConfig {
-            format: Format {
-                r#type: "json_schema",
-                schema,
-            },
-        }),
+        output_config: output_config(conversation, losses)?,
         metadata: conversation
             .user
             .as_deref()
             .map(|user_id| Metadata { user_id }),
-        service_tier: conversation.tier.map(|tier| match tier {
-            Tier::Auto => "auto",
-            Tier::Standard => "standard_only",
-        }),
+        service_tier: match conversation.tier {
+            None => None,
+            Some(Tier::Auto) => Some("auto"),
+            Some(Tier::Standard) => Some("standard_only"),
+            Some(Tier::Flex | Tier::Priority) => {
+                let known = "service_tier: must be \"auto\" or \"default\" for this model";
+                give_up(losses, "service_tier", known)?;
+                None
+            }
+        },
         stream: conversation.stream,
     };
     let mut body = Vec::with_capacity(1024);
     json::write(&mut body, &request);
-    Ok(Written {
-        body: Bytes::from(body),
-        dropped,
+    Ok(Bytes::from(body))
+}
+
+fn give_up(losses: &mut Losses, field: &str, message: &str) -> Result<(), Unsupported> {
+    losses.give_up(Unsupported {
+        field: field.to_owned(),
+        message: message.to_owned(),
     })
+}
+
+/// Only a schema can be carried: "some JSON, whichever" has no counterpart that keeps its promise.
+fn output_config<'a>(
+    conversation: &Conversation<'a>,
+    losses: &mut Losses,
+) -> Result<Option<OutputConfig<'a>>, Unsupported> {
+    match &conversation.format {
+        None => Ok(None),
+        // The name and description are for people; strictness is what the API always does.
+        Some(message::Format::Schema { schema, .. }) => Ok(Some(OutputConfig {
+            format: Format {
+                r#type: "json_schema",
+                schema,
+            },
+        })),
+        Some(message::Format::JsonObject) => {
+            let message = "response_format.type: the provider of this model cannot promise \
+                           \"json_object\"; use \"json_schema\", or ask for JSON in the prompt and leave \
+                           response_format out";
+            give_up(losses, "response_format.type", message)?;
+            Ok(None)
+        }
+    }
 }
 
 /// One text, as the API's single slot wants it; blocks only where a cache marker must stay in place.
@@ -81,15 +109,21 @@ fn system<'a>(parts: &'a [TextPart<'a>]) -> Option<System<'a>> {
     }
 }
 
-fn messages<'a>(conversation: &'a Conversation<'a>) -> Vec<Message<'a>> {
-    let turns = conversation.turns.iter().map(|turn| Message {
-        role: match turn.role {
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        },
-        content: turn.parts.iter().map(blocks::block).collect(),
-    });
-    turns.collect()
+fn messages<'a>(
+    conversation: &'a Conversation<'a>,
+    losses: &mut Losses,
+) -> Result<Vec<Message<'a>>, Unsupported> {
+    let mut messages = Vec::with_capacity(conversation.turns.len());
+    for turn in &conversation.turns {
+        messages.push(Message {
+            role: match turn.role {
+                Role::User => "user",
+                Role::Assistant => "assistant",
+            },
+            content: blocks::blocks(&turn.parts, losses)?,
+        });
+    }
+    Ok(messages)
 }
 
 fn tool<'a>(tool: &'a Tool<'a>) -> ToolBody<'a> {

@@ -1,11 +1,13 @@
 //! Reads a whole answer of the Messages API into the message model.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use crate::anthropic::usage::Parts;
 use crate::fault::BadReply;
 use crate::json::{self, Object};
-use crate::message::{Answer, Finish, ToolCall};
+use crate::message::{Answer, Finish, Thought, ToolCall};
 
 /// Reads a message. Blocks of unknown types are the provider's own affair (say, its server-side tools,
 /// which nobody asked for) and are left out.
@@ -20,6 +22,8 @@ pub(crate) fn read<'a>(message: &Object<'a>) -> Result<Answer<'a>, BadReply> {
     for raw in content {
         block(raw, &mut answer);
     }
+    answer.model = message.str("model");
+    answer.stop_sequence = message.str("stop_sequence");
     answer.finish = message.str("stop_reason").map(|reason| finish(&reason));
     answer.usage = message.object("usage").and_then(|usage| {
         let mut parts = Parts::default();
@@ -37,14 +41,17 @@ fn block<'a>(raw: &'a RawValue, answer: &mut Answer<'a>) {
         Some("text") => push(&mut answer.text, block.str("text").as_deref()),
         Some("thinking") => {
             push(&mut answer.reasoning, block.str("thinking").as_deref());
-            if block
-                .str("signature")
-                .is_some_and(|signature| !signature.is_empty())
-            {
-                answer.thinking.push(raw);
+            let signature = block.str("signature").filter(|text| !text.is_empty());
+            if signature.is_some() {
+                answer.thinking.push(Thought::Told {
+                    text: block.str("thinking").unwrap_or_default(),
+                    signature,
+                });
             }
         }
-        Some("redacted_thinking") => answer.thinking.push(raw),
+        Some("redacted_thinking") => answer.thinking.push(Thought::Redacted {
+            data: block.str("data").unwrap_or_default(),
+        }),
         Some("tool_use") => answer.tool_calls.extend(tool_call(&block)),
         _ => {}
     }
@@ -62,7 +69,8 @@ fn tool_call<'a>(block: &Object<'a>) -> Option<ToolCall<'a>> {
     Some(ToolCall {
         id,
         name,
-        arguments: arguments.unwrap_or(empty_object()),
+        arguments: Cow::Borrowed(arguments.unwrap_or(empty_object())),
+        signature: None,
     })
 }
 

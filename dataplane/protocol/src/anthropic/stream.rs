@@ -10,94 +10,23 @@ use std::collections::BTreeMap;
 use crate::anthropic::response::finish;
 use crate::anthropic::usage::Parts;
 use crate::error::classify_in_stream;
+use crate::exchange::events::{EventStream, Events};
 use crate::fault::StreamFault;
-use crate::gate::Gate;
 use crate::json::Object;
 use crate::message::{Delta, Emit, Finish};
-use crate::sse::{self, Framer, Step};
 use crate::usage::Usage;
 use crate::vendor::WireProtocol;
 use block::Block;
 
-/// Larger events are a fault: a translation holds an event as a whole.
-const MAX_EVENT: usize = 16 << 20;
 /// An honest answer has a handful of blocks open at a time (one, in fact).
 const MAX_OPEN_BLOCKS: usize = 128;
+
 /// Decodes one stream.
-#[derive(Debug)]
-pub(crate) struct Decoder {
-    framer: Framer,
-    message: Message,
-    gate: Gate,
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Decoder {
-            framer: Framer::new(MAX_EVENT),
-            message: Message::default(),
-            gate: Gate::default(),
-        }
-    }
-}
-
-impl Decoder {
-    pub(crate) fn push(&mut self, chunk: &[u8], emitter: &mut dyn Emit) -> Result<(), StreamFault> {
-        let Some(start) = self.gate.admit(chunk)? else {
-            return Ok(());
-        };
-        let chunk = &chunk[start..];
-        let mut at = 0;
-        while !self.message.is_ended {
-            match self.framer.next(chunk, at) {
-                Step::Event { bytes, end } => {
-                    let event = bytes.ok_or(StreamFault::EventTooLong { limit: MAX_EVENT })?;
-                    self.message.event(event, emitter)?;
-                    at = end;
-                }
-                Step::Rest { end } => at = end,
-                Step::Partial { is_overlong: true } => {
-                    return Err(StreamFault::EventTooLong { limit: MAX_EVENT });
-                }
-                Step::Partial { .. } => break,
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.framer.held()
-    }
-
-    pub(crate) fn finish(&mut self, emitter: &mut dyn Emit) -> Result<(), StreamFault> {
-        self.gate.finish(WireProtocol::Anthropic)?;
-        // Some servers leave out the last blank line. A torn event is no JSON and says nothing.
-        if !self.message.is_ended {
-            self.message.event(self.framer.unfinished(), emitter)?;
-        }
-        if self.message.is_ended {
-            Ok(())
-        } else {
-            Err(StreamFault::Cut)
-        }
-    }
-
-    pub(crate) fn is_complete(&self) -> bool {
-        self.message.is_ended
-    }
-
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.message.usage.usage()
-    }
-
-    pub(crate) fn response_model(&self) -> Option<&str> {
-        self.message.model.as_deref()
-    }
-}
+pub(crate) type Decoder = EventStream<Message>;
 
 /// The message that the events build.
 #[derive(Debug, Default)]
-struct Message {
+pub(crate) struct Message {
     id: Option<String>,
     model: Option<String>,
     blocks: BTreeMap<u64, Block>,
@@ -106,13 +35,17 @@ struct Message {
     is_ended: bool,
 }
 
-impl Message {
-    fn event(&mut self, event: &[u8], emitter: &mut dyn Emit) -> Result<(), StreamFault> {
-        let Some(data) = sse::fields(event).data else {
-            return Ok(());
-        };
+impl Events for Message {
+    const PROTOCOL: WireProtocol = WireProtocol::Anthropic;
+
+    fn event(
+        &mut self,
+        _name: Option<&[u8]>,
+        data: &[u8],
+        emitter: &mut dyn Emit,
+    ) -> Result<(), StreamFault> {
         // What is no JSON object is ignored, as an unknown event is.
-        let Ok(event) = Object::parse(&data) else {
+        let Ok(event) = Object::parse(data) else {
             return Ok(());
         };
         match event.str("type").as_deref() {
@@ -134,12 +67,26 @@ impl Message {
             }
             Some("message_delta") => self.delta(&event, emitter),
             Some("message_stop") => self.stop(emitter),
-            Some("error") => return Err(classify_in_stream(WireProtocol::Anthropic, &data).into()),
+            Some("error") => return Err(classify_in_stream(WireProtocol::Anthropic, data).into()),
             _ => {}
         }
         Ok(())
     }
 
+    fn is_ended(&self) -> bool {
+        self.is_ended
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.usage.usage()
+    }
+
+    fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+}
+
+impl Message {
     fn start(&mut self, event: &Object<'_>, emitter: &mut dyn Emit) -> Result<(), StreamFault> {
         let message = event.object("message").unwrap_or_default();
         let id = message.str("id").unwrap_or_default();
@@ -156,6 +103,10 @@ impl Message {
         }
         self.model = message.str("model").map(String::from);
         emitter.emit(Delta::Start { id: &id });
+        self.usage
+            .usage()
+            .into_iter()
+            .for_each(|usage| emitter.emit(Delta::Usage(usage)));
         self.id = Some(id.into_owned());
         Ok(())
     }
@@ -190,6 +141,9 @@ impl Message {
         let delta = event.object("delta").unwrap_or_default();
         if let Some(reason) = delta.str("stop_reason") {
             self.close_blocks(emitter);
+            if let Some(sequence) = delta.str("stop_sequence") {
+                emitter.emit(Delta::StopSequence(&sequence));
+            }
             emitter.emit(Delta::Finish(finish(&reason)));
         }
     }

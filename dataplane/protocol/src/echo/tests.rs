@@ -3,7 +3,10 @@
 use super::*;
 
 fn chat(request: Value) -> EchoReply {
-    echo(&Operation::ChatCompletions, request.to_string().as_bytes())
+    echo(
+        &Operation::Of(Endpoint::ChatCompletions),
+        request.to_string().as_bytes(),
+    )
 }
 
 fn body(reply: &EchoReply) -> Value {
@@ -155,7 +158,12 @@ fn failures_come_as_asked() {
 
 #[test]
 fn embeddings_are_unit_vectors_in_either_encoding() {
-    let embed = |request: Value| echo(&Operation::Embeddings, request.to_string().as_bytes());
+    let embed = |request: Value| {
+        echo(
+            &Operation::Of(Endpoint::Embeddings),
+            request.to_string().as_bytes(),
+        )
+    };
     let floats = body(&embed(json!({"model": "m", "input": ["a b", "a b", "c"]})));
     let vector = |index: usize| {
         let floats = floats["data"][index]["embedding"].as_array().unwrap();
@@ -208,7 +216,10 @@ fn nonsense_is_a_400_in_openais_shape() {
         r#"{"messages":[]}"#,
         &deep,
     ] {
-        let reply = echo(&Operation::ChatCompletions, request.as_bytes());
+        let reply = echo(
+            &Operation::Of(Endpoint::ChatCompletions),
+            request.as_bytes(),
+        );
         assert_eq!(reply.status, 400, "{request:.20}");
         assert!(body(&reply)["error"]["message"].is_string());
     }

@@ -2,14 +2,13 @@
 
 use bytes::Bytes;
 
-use crate::anthropic;
+use super::{dialects, embeddings, passing};
 use crate::error::{classify_in_stream, tells_error};
 use crate::exchange::ReplyPlan;
 use crate::fault::BadReply;
-use crate::json::{self, Object};
-use crate::openai;
+use crate::json::Object;
+use crate::operation::Endpoint;
 use crate::usage::Usage;
-use crate::vendor::WireProtocol;
 
 /// An answer ready for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,39 +21,31 @@ pub struct Decoded {
     pub response_model: Option<String>,
 }
 
-/// What is looked at of an answer that passes; the rest is the caller's to judge.
-const LOOKED_AT: [&str; 5] = ["usage", "model", "error", "type", "object"];
-
 impl ReplyPlan {
     /// Decodes a whole success body. Pass-through returns the same bytes.
     pub fn decode(&self, body: Bytes) -> Result<Decoded, BadReply> {
-        match self.provider {
-            WireProtocol::OpenAI => {
-                let looked_at = json::pick(&body, &LOOKED_AT).map_err(BadReply::NotJson)?;
-                let [usage, model, error, kind, object] = looked_at;
-                let is_error = |value| value == Some(b"\"error\"".as_slice());
-                if error.is_some_and(|error| error != b"null") || is_error(kind) || is_error(object)
-                {
-                    return Err(classify_in_stream(self.provider, &body).into());
-                }
-                let usage = usage.map(openai::usage::read);
+        if self.passes {
+            return passing::whole(self, body);
+        }
+        let object = Object::parse(&body).map_err(|error| BadReply::NotJson(error.to_string()))?;
+        if tells_error(&object) {
+            return Err(classify_in_stream(self.provider, &body).into());
+        }
+        match self.operation.endpoint() {
+            Endpoint::Embeddings | Endpoint::EmbedContent | Endpoint::BatchEmbedContents => {
+                let answer = embeddings::read(self.provider, &object)?;
                 Ok(Decoded {
-                    usage: usage.filter(|usage| !usage.is_empty()),
-                    response_model: model.and_then(json::text),
-                    body,
+                    body: embeddings::write_answer(&answer, self),
+                    usage: answer.usage,
+                    response_model: answer.model,
                 })
             }
-            WireProtocol::Anthropic => {
-                let object =
-                    Object::parse(&body).map_err(|error| BadReply::NotJson(error.to_string()))?;
-                if tells_error(&object) {
-                    return Err(classify_in_stream(self.provider, &body).into());
-                }
-                let answer = anthropic::response::read(&object)?;
+            _ => {
+                let answer = dialects::read(self.provider, &object)?;
                 Ok(Decoded {
-                    body: openai::response::write(&answer, &self.model, self.created),
+                    body: dialects::write_answer(&answer, self),
                     usage: answer.usage,
-                    response_model: object.str("model").map(String::from),
+                    response_model: answer.model.map(String::from),
                 })
             }
         }

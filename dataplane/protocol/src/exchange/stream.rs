@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 
-use crate::anthropic;
+use super::pass::Pass;
+use super::{dialects, passing};
 use crate::error::{ErrorBody, write_error_event};
 use crate::exchange::ReplyPlan;
 use crate::fault::StreamFault;
-use crate::openai::emit::ChunkEmitter;
-use crate::openai::pass::PassThrough;
+use crate::message::{Decode, Emitter};
 use crate::operation::ClientProtocol;
 use crate::usage::Usage;
-use crate::vendor::WireProtocol;
 
 /// Decodes one streamed success body.
 ///
@@ -25,21 +24,21 @@ pub struct ReplyStream {
 
 #[derive(Debug)]
 enum Kind {
-    Pass(PassThrough),
+    Pass(Box<dyn Pass>),
     Translate {
-        decoder: anthropic::stream::Decoder,
-        emitter: ChunkEmitter,
+        decoder: Box<dyn Decode>,
+        emitter: Box<dyn Emitter>,
     },
 }
 
 impl ReplyPlan {
     /// Starts to decode a streamed success body.
     pub fn stream(&self) -> ReplyStream {
-        let kind = match self.provider {
-            WireProtocol::OpenAI => Kind::Pass(PassThrough::new(self.wants_usage)),
-            WireProtocol::Anthropic => Kind::Translate {
-                decoder: anthropic::stream::Decoder::default(),
-                emitter: ChunkEmitter::new(&self.model, self.created, self.wants_usage),
+        let kind = match self.passes {
+            true => Kind::Pass(passing::stream(self)),
+            false => Kind::Translate {
+                decoder: dialects::decoder(self.provider),
+                emitter: dialects::emitter(self),
             },
         };
         ReplyStream {
@@ -62,7 +61,7 @@ impl ReplyStream {
         let outcome = match &mut self.kind {
             Kind::Pass(pass) => pass.push(chunk, out),
             Kind::Translate { decoder, emitter } => {
-                let outcome = decoder.push(&chunk, emitter);
+                let outcome = decoder.push(&chunk, emitter.as_mut());
                 emitter.take(out);
                 outcome
             }
@@ -78,7 +77,7 @@ impl ReplyStream {
         let outcome = match &mut self.kind {
             Kind::Pass(pass) => pass.finish(out),
             Kind::Translate { decoder, emitter } => {
-                let outcome = decoder.finish(emitter);
+                let outcome = decoder.finish(emitter.as_mut());
                 emitter.take(out);
                 outcome
             }
@@ -99,7 +98,7 @@ impl ReplyStream {
     /// tool call's name or a finish reason.
     pub fn is_committed(&self) -> bool {
         match &self.kind {
-            Kind::Pass(pass) => pass.is_committed(),
+            Kind::Pass(pass) => pass.seen().is_committed,
             Kind::Translate { emitter, .. } => emitter.is_committed(),
         }
     }
@@ -107,7 +106,7 @@ impl ReplyStream {
     /// What the provider said was used, so far; the last figure counts.
     pub fn usage(&self) -> Option<Usage> {
         match &self.kind {
-            Kind::Pass(pass) => pass.usage(),
+            Kind::Pass(pass) => pass.seen().usage,
             Kind::Translate { decoder, .. } => decoder.usage(),
         }
     }
@@ -115,7 +114,7 @@ impl ReplyStream {
     /// Bytes of content seen so far, to estimate from where the usage never came.
     pub fn output_bytes(&self) -> u64 {
         match &self.kind {
-            Kind::Pass(pass) => pass.output_bytes(),
+            Kind::Pass(pass) => pass.seen().output_bytes,
             Kind::Translate { emitter, .. } => emitter.output_bytes(),
         }
     }
@@ -123,7 +122,7 @@ impl ReplyStream {
     /// The model that answers, as the provider calls it, once known.
     pub fn response_model(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Pass(pass) => pass.response_model(),
+            Kind::Pass(pass) => pass.seen().model.as_deref(),
             Kind::Translate { decoder, .. } => decoder.response_model(),
         }
     }

@@ -5,17 +5,13 @@ use super::*;
 fn encoded(body: &str, upstream_model: &str, operation: Operation) -> (String, ReplyPlan) {
     let body = Bytes::copy_from_slice(body.as_bytes());
     let head = crate::scan(&body).unwrap();
-    let target = Target {
-        protocol: WireProtocol::OpenAI,
-        upstream_model,
-        created: 1,
-    };
-    let out = encode(ClientProtocol::OpenAI, &operation, &head, &body, &target).unwrap();
+    let target = Target::new(WireProtocol::OpenAI, upstream_model, 1);
+    let out = encode(&operation, &head, &body, &target).unwrap();
     (String::from_utf8(out.body.concat()).unwrap(), out.reply)
 }
 
 fn chat(body: &str) -> String {
-    encoded(body, "up", Operation::ChatCompletions).0
+    encoded(body, "up", Operation::Of(Endpoint::ChatCompletions)).0
 }
 
 #[test]
@@ -25,14 +21,9 @@ fn a_request_that_needs_no_change_is_the_same_bytes() {
     );
     let body = Bytes::from(String::from_utf8_lossy(&body).replace("\"n\":1e0 , ", ""));
     let head = crate::scan(&body).unwrap();
-    let target = Target {
-        protocol: WireProtocol::OpenAI,
-        upstream_model: "up",
-        created: 1,
-    };
+    let target = Target::new(WireProtocol::OpenAI, "up", 1);
     let out = encode(
-        ClientProtocol::OpenAI,
-        &Operation::ChatCompletions,
+        &Operation::Of(Endpoint::ChatCompletions),
         &head,
         &body,
         &target,
@@ -96,7 +87,7 @@ fn embeddings_are_never_streamed() {
     let (sent, reply) = encoded(
         r#"{"model":"x","stream":true}"#,
         "up",
-        Operation::Embeddings,
+        Operation::Of(Endpoint::Embeddings),
     );
     assert_eq!(sent, r#"{"model":"up","stream":true}"#);
     assert!(!reply.is_streaming() && reply.is_pass_through());
@@ -106,17 +97,7 @@ fn embeddings_are_never_streamed() {
 fn what_a_protocol_lacks_is_refused() {
     let body = Bytes::from_static(br#"{"model":"x","input":"a"}"#);
     let head = crate::scan(&body).unwrap();
-    let target = Target {
-        protocol: WireProtocol::Anthropic,
-        upstream_model: "up",
-        created: 1,
-    };
-    let refused = encode(
-        ClientProtocol::OpenAI,
-        &Operation::Embeddings,
-        &head,
-        &body,
-        &target,
-    );
+    let target = Target::new(WireProtocol::Anthropic, "up", 1);
+    let refused = encode(&Operation::Of(Endpoint::Embeddings), &head, &body, &target);
     assert_eq!(refused.unwrap_err().field, "model");
 }

@@ -5,11 +5,10 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::json;
-use crate::message::{Delta, Emit, Finish};
-use crate::openai::response::{UsageBody, extension, word};
+use crate::message::{Delta, Emit, Emitter, Finish};
+use crate::openai::response::{ThoughtBody, UsageBody, extension, word};
 use crate::usage::Usage;
 
 /// Emits chunks; what it is told out of order it completes or leaves out.
@@ -53,18 +52,43 @@ impl Emit for ChunkEmitter {
                 };
                 self.content(text.len(), body);
             }
-            Delta::Thinking(block) => {
+            Delta::Thinking(thought) => {
                 let body = DeltaBody {
-                    thinking_blocks: Some([block]),
+                    thinking_blocks: Some([ThoughtBody::from(thought)]),
                     ..DeltaBody::default()
                 };
                 self.content(0, body);
             }
-            Delta::ToolStart { call, id, name } => self.tool_start(call, id, name),
+            Delta::ToolStart { call, id, name, .. } => self.tool_start(call, id, name),
             Delta::ToolArguments { call, json } => self.tool_arguments(call, json),
+            Delta::Refusal(text) => {
+                let body = DeltaBody {
+                    refusal: Some(text),
+                    ..DeltaBody::default()
+                };
+                self.content(text.len(), body);
+            }
+            Delta::Image { .. } | Delta::Logprobs(_) | Delta::Usage(_) | Delta::StopSequence(_) => {
+            }
             Delta::Finish(finish) => self.finish(&finish),
             Delta::End { usage } => self.end(usage),
         }
+    }
+}
+
+impl Emitter for ChunkEmitter {
+    fn take(&mut self, out: &mut Vec<Bytes>) {
+        if !self.buffer.is_empty() {
+            out.push(Bytes::from(std::mem::take(&mut self.buffer)));
+        }
+    }
+
+    fn is_committed(&self) -> bool {
+        self.is_committed
+    }
+
+    fn output_bytes(&self) -> u64 {
+        self.output_bytes
     }
 }
 
@@ -81,21 +105,6 @@ impl ChunkEmitter {
             output_bytes: 0,
             buffer: Vec::new(),
         }
-    }
-
-    /// Moves what was written since the last call to `out`.
-    pub(crate) fn take(&mut self, out: &mut Vec<Bytes>) {
-        if !self.buffer.is_empty() {
-            out.push(Bytes::from(std::mem::take(&mut self.buffer)));
-        }
-    }
-
-    pub(crate) fn is_committed(&self) -> bool {
-        self.is_committed
-    }
-
-    pub(crate) fn output_bytes(&self) -> u64 {
-        self.output_bytes
     }
 
     fn start(&mut self, id: &str) {
@@ -247,9 +256,11 @@ struct DeltaBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    thinking_blocks: Option<[&'a RawValue; 1]>,
+    thinking_blocks: Option<[ThoughtBody<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[ToolCallBody<'a>; 1]>,
 }

@@ -1,10 +1,4 @@
-//! OpenAI to OpenAI: the hot path. Events pass as slices of the chunks they came in.
-//!
-//! An event is forwarded once it is whole: a client cannot use half an event, so this costs it
-//! nothing, and it makes three things sound. The usage chunk that the client did not ask for can be
-//! left out; a provider's error, or an event torn by a cut, never reaches the client as half a line.
-//! The unfinished event at a chunk's end is held as slices, not copied out again; once it exceeds
-//! [`HOLD_LIMIT`] (audio, images) it is neither a usage chunk nor an error, and flows as it comes.
+//! Chat completion chunks that pass from OpenAI to OpenAI.
 //!
 //! Events are not parsed. Byte searches look for the few names that matter; a bare `"name"` between
 //! quotes cannot stand inside a JSON string, whose quotes are escaped. Only an event that matches is
@@ -14,21 +8,16 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use memchr::memmem::Finder;
-use smallvec::SmallVec;
 
 use crate::error::{classify_in_stream, tells_error};
-use crate::fault::StreamFault;
-use crate::gate::Gate;
+use crate::exchange::Decoded;
+use crate::exchange::pass::{Judge, Seen, Verdict};
+use crate::fault::{BadReply, StreamFault};
 use crate::json::{self, Object};
 use crate::openai;
-use crate::sse::{self, Framer, Step};
-use crate::usage::Usage;
+use crate::sse;
 use crate::vendor::WireProtocol;
 
-/// Larger events pass without being looked at.
-const SCAN_LIMIT: usize = 1 << 20;
-/// An unfinished event is held up to here. A usage chunk has a few hundred bytes.
-const HOLD_LIMIT: usize = 64 << 10;
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
 static EVENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\nevent:"));
@@ -44,213 +33,41 @@ static OUTPUT: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| {
     .map(|name| Finder::new(name.as_bytes()))
 });
 
-/// Passes one stream of chat completion chunks.
+/// Looks at chunks of chat completions.
 #[derive(Debug)]
-pub(crate) struct PassThrough {
-    framer: Framer,
-    keep_usage_chunk: bool,
-    /// The unfinished event's bytes, in slices.
-    held: SmallVec<[Bytes; 4]>,
-    held_len: usize,
-    /// The unfinished event grew over the limit: what was held is out, the rest follows as it comes.
-    is_flowing: bool,
-    /// Whether the last event went to the client; its late LF follows it.
-    kept_last: bool,
-    gate: Gate,
-    state: State,
-    seen: Seen,
+pub(crate) struct Chunks {
+    /// Whether the client asked for the chunk that tells the usage.
+    pub(crate) keep_usage_chunk: bool,
 }
 
-/// Whether `[DONE]` has passed; only the LF of its last line end may still follow.
-#[derive(Debug, PartialEq, Eq)]
-enum State {
-    Open,
-    Done { may_owe_lf: bool },
-}
+impl Judge for Chunks {
+    const PROTOCOL: WireProtocol = WireProtocol::OpenAI;
 
-/// What the stream has told so far.
-#[derive(Debug, Default)]
-struct Seen {
-    is_committed: bool,
-    usage: Option<Usage>,
-    output_bytes: u64,
-    model: Option<String>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Keep,
-    Drop,
-    Done,
-}
-
-impl PassThrough {
-    pub(crate) fn new(keep_usage_chunk: bool) -> Self {
-        Self {
-            framer: Framer::new(SCAN_LIMIT),
-            keep_usage_chunk,
-            held: SmallVec::new(),
-            held_len: 0,
-            is_flowing: false,
-            kept_last: true,
-            gate: Gate::default(),
-            state: State::Open,
-            seen: Seen::default(),
-        }
-    }
-
-    pub(crate) fn push(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        if let State::Done { may_owe_lf } = &mut self.state {
-            if std::mem::take(may_owe_lf)
-                && let Step::Rest { end } = self.framer.next(&chunk, 0)
-            {
-                out.push(chunk.slice(..end));
-            }
-            return Ok(());
-        }
-        match self.gate.admit(&chunk)? {
-            Some(start) => self.push_events(chunk.slice(start..), out),
-            None => Ok(()),
-        }
-    }
-
-    pub(crate) fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
-        if self.is_complete() {
-            return Ok(());
-        }
-        self.gate.finish(WireProtocol::OpenAI)?;
-        // Some servers leave out the last blank line.
-        if sse::fields(self.framer.unfinished()).data.as_deref() != Some(b"[DONE]") {
-            return Err(StreamFault::Cut);
-        }
-        self.release(out);
-        self.state = State::Done { may_owe_lf: false };
-        Ok(())
-    }
-
-    pub(crate) fn is_complete(&self) -> bool {
-        matches!(self.state, State::Done { .. })
-    }
-
-    pub(crate) fn is_committed(&self) -> bool {
-        self.seen.is_committed
-    }
-
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.seen.usage
-    }
-
-    pub(crate) fn output_bytes(&self) -> u64 {
-        self.seen.output_bytes
-    }
-
-    pub(crate) fn response_model(&self) -> Option<&str> {
-        self.seen.model.as_deref()
-    }
-
-    /// Whether half an event is already with the client.
-    pub(crate) fn is_mid_event(&self) -> bool {
-        self.is_flowing
-    }
-
-    fn push_events(&mut self, chunk: Bytes, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
-        // Neighbouring events that stay go out as one slice, from `start` on.
-        let (mut start, mut at) = (0, 0);
-        loop {
-            let (verdict, end) = match self.framer.next(&chunk, at) {
-                Step::Event { bytes, end } => {
-                    let verdict = match bytes {
-                        Some(event) => self.seen.judge(event, self.keep_usage_chunk),
-                        None => Ok(Verdict::Keep),
-                    };
-                    if verdict.is_err() {
-                        push_slice(out, &chunk, start, at);
-                    }
-                    (verdict?, end)
-                }
-                Step::Rest { end } if self.kept_last => (Verdict::Keep, end),
-                Step::Rest { end } => (Verdict::Drop, end),
-                Step::Partial { .. } => break,
-            };
-            if verdict == Verdict::Drop {
-                push_slice(out, &chunk, start, at);
-                if self.is_flowing {
-                    push_slice(out, &chunk, at, end);
-                }
-                self.forget();
-                start = end;
-            } else {
-                self.release(out);
-            }
-            self.is_flowing = false;
-            self.kept_last = verdict != Verdict::Drop;
-            at = end;
-            if verdict == Verdict::Done {
-                push_slice(out, &chunk, start, at);
-                self.state = State::Done {
-                    may_owe_lf: end == chunk.len(),
-                };
-                return Ok(());
-            }
-        }
-        push_slice(out, &chunk, start, at);
-        self.hold(chunk.slice(at..), out);
-        Ok(())
-    }
-
-    fn hold(&mut self, tail: Bytes, out: &mut Vec<Bytes>) {
-        if tail.is_empty() {
-            return;
-        }
-        self.held_len += tail.len();
-        self.held.push(tail);
-        if self.is_flowing || self.held_len > HOLD_LIMIT {
-            self.is_flowing = true;
-            self.seen.is_committed = true;
-            self.release(out);
-        }
-    }
-
-    fn release(&mut self, out: &mut Vec<Bytes>) {
-        out.extend(self.held.drain(..));
-        self.held_len = 0;
-    }
-
-    fn forget(&mut self) {
-        self.held.clear();
-        self.held_len = 0;
-    }
-}
-
-fn push_slice(out: &mut Vec<Bytes>, chunk: &Bytes, start: usize, end: usize) {
-    if start < end {
-        out.push(chunk.slice(start..end));
-    }
-}
-
-impl Seen {
-    fn judge(&mut self, event: &[u8], keep_usage_chunk: bool) -> Result<Verdict, StreamFault> {
+    fn judge(&mut self, event: &[u8], seen: &mut Seen) -> Result<Verdict, StreamFault> {
         let has_usage = has_value(&USAGE, event);
         let has_error = may_tell_error(event);
-        self.output_bytes += OUTPUT
+        seen.output_bytes += OUTPUT
             .iter()
             .map(|name| string_bytes(name, event))
             .sum::<u64>();
-        if self.is_committed && !has_usage && !has_error {
+        if seen.is_committed && !has_usage && !has_error {
             return Ok(if is_done(event) {
                 Verdict::Done
             } else {
                 Verdict::Keep
             });
         }
-        self.read(event, keep_usage_chunk)
+        self.read(event, seen)
     }
 
+    fn closed(&mut self, unfinished: &[u8], _seen: &mut Seen) -> Result<bool, StreamFault> {
+        Ok(sse::fields(unfinished).data.as_deref() == Some(b"[DONE]"))
+    }
+}
+
+impl Chunks {
     /// Parses one event: those before the first content, and those that tell usage or an error.
-    fn read(&mut self, event: &[u8], keep_usage_chunk: bool) -> Result<Verdict, StreamFault> {
+    fn read(&self, event: &[u8], seen: &mut Seen) -> Result<Verdict, StreamFault> {
         let fields = sse::fields(event);
         let Some(data) = fields.data.as_deref() else {
             return Ok(Verdict::Keep);
@@ -268,20 +85,20 @@ impl Seen {
         if tells_error(&chunk) {
             return Err(classify_in_stream(WireProtocol::OpenAI, data).into());
         }
-        if self.model.is_none() {
-            self.model = chunk.str("model").map(String::from);
+        if seen.model.is_none() {
+            seen.model = chunk.str("model").map(String::from);
         }
         let choices = chunk.array("choices").unwrap_or_default();
         if let Some(usage) = chunk.raw("usage") {
             let usage = openai::usage::read(usage.get().as_bytes());
             if !usage.is_empty() {
-                self.usage.get_or_insert_default().merge(usage);
+                seen.usage.get_or_insert_default().merge(usage);
             }
-            if choices.is_empty() && !keep_usage_chunk {
+            if choices.is_empty() && !self.keep_usage_chunk {
                 return Ok(Verdict::Drop);
             }
         }
-        self.is_committed |= choices
+        seen.is_committed |= choices
             .into_iter()
             .filter_map(json::object)
             .any(|c| bears_content(&c));
@@ -376,6 +193,25 @@ fn bears_content(choice: &Object<'_>) -> bool {
 
 fn is_named(function: &Object<'_>) -> bool {
     function.str("name").is_some_and(|name| !name.is_empty())
+}
+
+/// What is looked at of a whole answer; the rest is the caller's to judge.
+const LOOKED_AT: [&str; 5] = ["usage", "model", "error", "type", "object"];
+
+/// Looks at a whole answer.
+pub(crate) fn whole(protocol: WireProtocol, body: Bytes) -> Result<Decoded, BadReply> {
+    let looked_at = json::pick(&body, &LOOKED_AT).map_err(BadReply::NotJson)?;
+    let [usage, model, error, kind, object] = looked_at;
+    let is_error = |value| value == Some(b"\"error\"".as_slice());
+    if error.is_some_and(|error| error != b"null") || is_error(kind) || is_error(object) {
+        return Err(classify_in_stream(protocol, &body).into());
+    }
+    let usage = usage.map(openai::usage::read);
+    Ok(Decoded {
+        usage: usage.filter(|usage| !usage.is_empty()),
+        response_model: model.and_then(json::text),
+        body,
+    })
 }
 
 #[cfg(test)]

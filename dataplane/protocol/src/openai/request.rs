@@ -2,7 +2,6 @@
 //! no-op, is a hint that is reported as dropped, or is refused by name. Nothing goes silently.
 
 mod content;
-mod members;
 mod messages;
 mod tools;
 
@@ -10,49 +9,47 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::fault::Unsupported;
-use crate::message::{Conversation, Effort, Number, Tier};
-use members::{Members, Path, unsupported};
+use crate::fault::{Losses, Unsupported};
+use crate::message::{Conversation, Effort, Format, Number, Reasoning, Tier};
+use crate::strict::{Members, Path, unsupported};
 
 /// Parses a request for translation. Errors name the member at fault by its path.
-pub(crate) fn parse(body: &[u8]) -> Result<Conversation<'_>, Unsupported> {
+pub(crate) fn parse<'a>(
+    body: &'a [u8],
+    losses: &mut Losses,
+) -> Result<Conversation<'a>, Unsupported> {
     let mut request = Members::parse(body)?;
     let mut conversation = Conversation::default();
     // Read from the head, or decided by it.
     request.skip(&["model"]);
     conversation.stream = request.bool("stream")?.unwrap_or(false);
-    stream_options(&mut request, &mut conversation)?;
+    stream_options(&mut request, losses)?;
     sampling(&mut request, &mut conversation)?;
     limits(&mut request, &mut conversation)?;
-    tools::read(&mut request, &mut conversation)?;
-    conversation.schema = response_format(&mut request)?;
+    tools::read(&mut request, &mut conversation, losses)?;
+    conversation.format = response_format(&mut request, losses)?;
     identity(&mut request, &mut conversation)?;
     no_ops(&mut request)?;
     for hint in ["prompt_cache_key", "prompt_cache_retention"] {
         if request.take(hint).is_some() {
-            conversation.dropped.push(hint.to_owned());
+            losses.hint(hint);
         }
     }
     let messages = request.array("messages")?;
-    messages::read(messages.unwrap_or_default(), &mut conversation)?;
-    request.refuse_rest()?;
+    messages::read(messages.unwrap_or_default(), &mut conversation, losses)?;
+    request.refuse_rest(losses)?;
     Ok(conversation)
 }
 
-fn stream_options<'a>(
-    request: &mut Members<'a>,
-    conversation: &mut Conversation<'a>,
-) -> Result<(), Unsupported> {
+fn stream_options(request: &mut Members<'_>, losses: &mut Losses) -> Result<(), Unsupported> {
     let Some(mut options) = request.members("stream_options")? else {
         return Ok(());
     };
     options.skip(&["include_usage"]);
     if options.take("include_obfuscation").is_some() {
-        conversation
-            .dropped
-            .push("stream_options.include_obfuscation".to_owned());
+        losses.hint("stream_options.include_obfuscation");
     }
-    options.refuse_rest()
+    options.refuse_rest(losses)
 }
 
 fn sampling<'a>(
@@ -62,7 +59,7 @@ fn sampling<'a>(
     conversation.temperature = number(request, "temperature")?;
     conversation.top_p = number(request, "top_p")?;
     conversation.top_k = request.count("top_k")?;
-    conversation.effort = effort(request)?;
+    conversation.reasoning = effort(request)?.map(Reasoning::Effort);
     Ok(())
 }
 
@@ -109,7 +106,8 @@ fn effort(request: &mut Members<'_>) -> Result<Option<Effort>, Unsupported> {
         return Ok(None);
     };
     Ok(Some(match effort.as_ref() {
-        "none" | "minimal" => Effort::Off,
+        "none" => Effort::Off,
+        "minimal" => Effort::Minimal,
         "low" => Effort::Low,
         "medium" => Effort::Medium,
         "high" => Effort::High,
@@ -121,35 +119,39 @@ fn effort(request: &mut Members<'_>) -> Result<Option<Effort>, Unsupported> {
     }))
 }
 
-/// Only a schema can be carried: "some JSON, whichever" has no counterpart that keeps its promise.
-fn response_format<'a>(request: &mut Members<'a>) -> Result<Option<&'a RawValue>, Unsupported> {
+fn response_format<'a>(
+    request: &mut Members<'a>,
+    losses: &mut Losses,
+) -> Result<Option<Format<'a>>, Unsupported> {
     let Some(mut format) = request.members("response_format")? else {
         return Ok(None);
     };
     let kind = format.required_string("type")?;
-    let schema = match kind.as_ref() {
+    let read = match kind.as_ref() {
         "text" => None,
+        "json_object" => Some(Format::JsonObject),
         "json_schema" => {
             let mut named = format.required_members("json_schema")?;
-            // The name and description are for people; strictness is what the target always does.
-            named.skip(&["name", "description", "strict"]);
-            let schema = named.required("schema")?;
-            named.refuse_rest()?;
-            Some(schema)
+            let read = Format::Schema {
+                name: named.string("name")?,
+                description: named.string("description")?,
+                strict: named.bool("strict")?,
+                schema: named.required("schema")?,
+            };
+            named.refuse_rest(losses)?;
+            Some(read)
         }
         other => {
-            let message = format!(
-                "the provider of this model cannot promise {other:?}; use \"json_schema\", or ask for \
-                 JSON in the prompt and leave response_format out"
-            );
+            let message =
+                format!("{other:?} is unknown; use \"text\", \"json_object\" or \"json_schema\"");
             return Err(unsupported(
                 Path::top("response_format").at("type"),
                 message,
             ));
         }
     };
-    format.refuse_rest()?;
-    Ok(schema)
+    format.refuse_rest(losses)?;
+    Ok(read)
 }
 
 fn identity<'a>(

@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::json;
-use crate::message::{Answer, Finish};
+use crate::message::{Answer, Finish, Thought};
 use crate::usage::Usage;
 
 /// The finish reason in OpenAI's words.
@@ -40,9 +39,9 @@ pub(crate) fn write(answer: &Answer<'_>, model: &str, created: u64) -> Bytes {
     let message = MessageBody {
         role: "assistant",
         content: answer.text.as_deref(),
-        refusal: None,
+        refusal: answer.refusal.as_deref(),
         reasoning_content: answer.reasoning.as_deref(),
-        thinking_blocks: &answer.thinking,
+        thinking_blocks: answer.thinking.iter().map(ThoughtBody::from).collect(),
         tool_calls: calls.collect(),
     };
     let finish = answer.finish.as_ref();
@@ -94,10 +93,35 @@ struct MessageBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
     /// The provider's signed blocks: a client that sends them back keeps its train of thought.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    thinking_blocks: &'a [&'a RawValue],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    thinking_blocks: Vec<ThoughtBody<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<ToolCallBody<'a>>,
+}
+
+/// Anthropic's own shape, which LiteLLM made the custom for clients of this protocol.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ThoughtBody<'a> {
+    Thinking {
+        thinking: &'a str,
+        signature: &'a str,
+    },
+    RedactedThinking {
+        data: &'a str,
+    },
+}
+
+impl<'a> From<&'a Thought<'a>> for ThoughtBody<'a> {
+    fn from(thought: &'a Thought<'a>) -> Self {
+        match thought {
+            Thought::Told { text, signature } => ThoughtBody::Thinking {
+                thinking: text,
+                signature: signature.as_deref().unwrap_or_default(),
+            },
+            Thought::Redacted { data } => ThoughtBody::RedactedThinking { data },
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use turnpike_protocol::{EchoEnd, Operation, StreamFault, WireProtocol, classify, echo};
+use turnpike_protocol::{EchoEnd, Endpoint, Operation, StreamFault, WireProtocol, classify, echo};
 
 use crate::checker::{End, check};
 use crate::replay::{Outcome, plan, replay};
@@ -24,8 +24,15 @@ fn request(text: &str, more: Value) -> String {
 }
 
 fn streamed(request: &str) -> (Outcome, EchoEnd) {
-    let reply = echo(&Operation::ChatCompletions, request.as_bytes());
-    let plan = plan(WireProtocol::OpenAI, &Operation::ChatCompletions, request);
+    let reply = echo(
+        &Operation::Of(Endpoint::ChatCompletions),
+        request.as_bytes(),
+    );
+    let plan = plan(
+        WireProtocol::OpenAI,
+        &Operation::Of(Endpoint::ChatCompletions),
+        request,
+    );
     let steps: Vec<&[u8]> = reply.steps.iter().map(|step| step.bytes.as_ref()).collect();
     (replay(&plan, steps), reply.end)
 }
@@ -56,7 +63,7 @@ fn failures_are_seen_as_a_providers_would_be() {
     assert_eq!(garbage.end, Err(StreamFault::NotAnEventStream));
     for status in [401, 429, 500] {
         let reply = echo(
-            &Operation::ChatCompletions,
+            &Operation::Of(Endpoint::ChatCompletions),
             request(&format!("/fail {status}"), json!({})).as_bytes(),
         );
         let fault = classify(WireProtocol::OpenAI, reply.status, &reply.steps[0].bytes);
@@ -67,8 +74,12 @@ fn failures_are_seen_as_a_providers_would_be() {
 #[test]
 fn whole_answers_decode() {
     let whole = request("a b", json!({"stream": false}));
-    let reply = echo(&Operation::ChatCompletions, whole.as_bytes());
-    let plan = plan(WireProtocol::OpenAI, &Operation::ChatCompletions, &whole);
+    let reply = echo(&Operation::Of(Endpoint::ChatCompletions), whole.as_bytes());
+    let plan = plan(
+        WireProtocol::OpenAI,
+        &Operation::Of(Endpoint::ChatCompletions),
+        &whole,
+    );
     let decoded = plan.decode(Bytes::clone(&reply.steps[0].bytes)).unwrap();
     assert_eq!(decoded.usage.unwrap().total(), 4);
 }

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use turnpike_protocol::sse::{Framer, Step};
-use turnpike_protocol::{
-    ClientProtocol, Operation, Target, WireProtocol, classify, echo, encode, scan,
-};
+use turnpike_protocol::{Endpoint, Operation, Target, WireProtocol, classify, echo, encode, scan};
 
 use crate::checker::check;
 use crate::replay::{Outcome, replay, stream_plan};
@@ -134,7 +132,7 @@ proptest! {
     fn any_bytes_have_a_head_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = scan(&bytes);
         let _ = classify(WireProtocol::OpenAI, 400, &bytes);
-        let _ = echo(&Operation::ChatCompletions, &bytes);
+        let _ = echo(&Operation::Of(Endpoint::ChatCompletions), &bytes);
     }
 
     #[test]
@@ -142,8 +140,8 @@ proptest! {
         let body = Bytes::from(damage(REQUESTS[which], &edits));
         let Ok(head) = scan(&body) else { return Ok(()) };
         for protocol in [WireProtocol::OpenAI, WireProtocol::Anthropic] {
-            let target = Target { protocol, upstream_model: "a \"model\"", created: 1 };
-            let out = encode(ClientProtocol::OpenAI, &Operation::ChatCompletions, &head, &body, &target);
+            let target = Target::new(protocol, "a \"model\"", 1);
+            let out = encode(&Operation::Of(Endpoint::ChatCompletions), &head, &body, &target);
             if let Ok(out) = out {
                 let sent = out.body.concat();
                 prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&sent).is_ok());
@@ -151,7 +149,7 @@ proptest! {
                 prop_assert_eq!(model.map(|model| model.value), Some("a \"model\"".to_owned()));
             }
         }
-        let _ = echo(&Operation::ChatCompletions, &body);
+        let _ = echo(&Operation::Of(Endpoint::ChatCompletions), &body);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde_json::Value;
 use turnpike_protocol::{
-    ClientProtocol, ErrorBody, Operation, ReplyPlan, Target, WireProtocol, classify, encode,
-    encode_error, scan,
+    ClientProtocol, Endpoint, ErrorBody, Operation, ReplyPlan, Target, WireProtocol, classify,
+    encode, encode_error, scan,
 };
 
 use crate::checker::{End, check};
@@ -52,9 +52,9 @@ fn compare(golden: &Path, got: &str) {
 
 fn operation(stem: &str) -> Operation {
     if stem.starts_with("embeddings") {
-        Operation::Embeddings
+        Operation::Of(Endpoint::Embeddings)
     } else {
-        Operation::ChatCompletions
+        Operation::Of(Endpoint::ChatCompletions)
     }
 }
 
@@ -68,20 +68,9 @@ fn pretty(json: &[u8]) -> String {
 fn requests_are_sent_as_the_golden_files_say() {
     each(".request.json", |protocol, stem, body| {
         let body = Bytes::copy_from_slice(body);
-        let target = Target {
-            protocol,
-            upstream_model: "up",
-            created: CREATED,
-        };
+        let target = Target::new(protocol, "up", CREATED);
         let head = scan(&body).unwrap();
-        let out = encode(
-            ClientProtocol::OpenAI,
-            &operation(stem),
-            &head,
-            &body,
-            &target,
-        )
-        .unwrap();
+        let out = encode(&operation(stem), &head, &body, &target).unwrap();
         let sent = out.body.concat();
         assert!(serde_json::from_slice::<Value>(&sent).is_ok());
         let sent = String::from_utf8(sent).unwrap();
@@ -97,7 +86,7 @@ fn whole_answers_become_what_the_golden_files_say() {
         let operation = if protocol == WireProtocol::OpenAI {
             operation(stem)
         } else {
-            Operation::ChatCompletions
+            Operation::Of(Endpoint::ChatCompletions)
         };
         let request = r#"{"model":"house","messages":[{"role":"user","content":"x"}]}"#;
         let given = Bytes::copy_from_slice(body);

@@ -7,7 +7,7 @@ use proptest::test_runner::RngSeed;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use turnpike_protocol::splice::{Passage, Pieces, Splice};
-use turnpike_protocol::{Head, HeadError, Operation, Scanner, edits, scan};
+use turnpike_protocol::{Endpoint, Head, HeadError, Operation, Scanner, edits, scan};
 
 /// The members of an object, by a parser that is not ours.
 struct Members(Vec<(String, Box<RawValue>)>);
@@ -136,7 +136,7 @@ fn scan_pieces(pieces: &[&[u8]]) -> Result<Head, HeadError> {
 
 /// Passes a body on as it comes: never further than its head is known.
 fn pass_pieces(pieces: &[&[u8]], upstream_model: &str) -> Result<Vec<u8>, HeadError> {
-    let operation = Operation::ChatCompletions;
+    let operation = Operation::Of(Endpoint::ChatCompletions);
     let mut scanner = Scanner::new();
     let mut passage = Passage::default();
     let (mut withheld, mut out) = (Vec::new(), Pieces::new());
@@ -308,7 +308,7 @@ proptest! {
             prop_assert!(of_sent.wants_usage(), "{} {}", body, text);
         }
         // In one piece, or where nothing had to be guessed, it is what the whole becomes.
-        let whole = edits(&Operation::ChatCompletions, &head, Some("up")).splices;
+        let whole = edits(&Operation::Of(Endpoint::ChatCompletions), &head, Some("up")).splices;
         let whole = turnpike_protocol::splice::apply(&Bytes::from(body.clone()), &whole).concat();
         let is_told_first = head.stream.is_some() && stream < options;
         if cuts.is_empty() || options.is_none() || is_told_first {
@@ -332,7 +332,7 @@ fn what_is_longer_than_any_name_is_not_held() {
 
 #[test]
 fn what_is_still_to_come_may_matter_or_not() {
-    let chat = Operation::ChatCompletions;
+    let chat = Operation::Of(Endpoint::ChatCompletions);
     for (begin, operation, model, are_all) in [
         (r#"{"model":"m","#, &chat, Some("m"), false),
         (r#"{"model":"m","stream":false,"#, &chat, Some("up"), true),
@@ -371,11 +371,11 @@ fn what_is_still_to_come_may_matter_or_not() {
         ),
         (
             r#"{"model":"m","a":"#,
-            &Operation::Embeddings,
+            &Operation::Of(Endpoint::Embeddings),
             Some("up"),
             true,
         ),
-        (r#"{"a":"#, &Operation::Embeddings, None, true),
+        (r#"{"a":"#, &Operation::Of(Endpoint::Embeddings), None, true),
         (r#"{"a":1}"#, &chat, Some("up"), true),
     ] {
         let mut scanner = Scanner::new();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use serde_json::Value;
-use turnpike_protocol::{ClientProtocol, Operation, Target, WireProtocol, classify, encode, scan};
+use turnpike_protocol::{Endpoint, Operation, Target, WireProtocol, classify, encode, scan};
 
 use crate::checker::{End, check};
 use crate::replay::{plan, replay_every_way, stream_plan};
@@ -221,7 +221,7 @@ fn recorded_whole_answers_decode_and_errors_are_classed() {
                 } else if is_answer {
                     let plan = plan(
                         protocol,
-                        &Operation::ChatCompletions,
+                        &Operation::Of(Endpoint::ChatCompletions),
                         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
                     );
                     let decoded = plan.decode(Bytes::from(body.to_string()));
@@ -255,14 +255,9 @@ fn recorded_chat_requests_are_encoded_or_refused_by_name() {
                 let head =
                     scan(&body).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 for protocol in [WireProtocol::OpenAI, WireProtocol::Anthropic] {
-                    let target = Target {
-                        protocol,
-                        upstream_model: "up",
-                        created: 1,
-                    };
+                    let target = Target::new(protocol, "up", 1);
                     match encode(
-                        ClientProtocol::OpenAI,
-                        &Operation::ChatCompletions,
+                        &Operation::Of(Endpoint::ChatCompletions),
                         &head,
                         &body,
                         &target,

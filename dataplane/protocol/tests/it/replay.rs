@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use turnpike_protocol::{
-    ClientProtocol, Operation, ReplyPlan, ReplyStream, StreamFault, Target, Usage, WireProtocol,
-    encode, scan,
+    Endpoint, Operation, ReplyPlan, ReplyStream, StreamFault, Target, Usage, WireProtocol, encode,
+    scan,
 };
 
 /// What a replayed stream came to. Equal however it was cut.
@@ -20,15 +20,9 @@ pub(crate) struct Outcome {
 /// A plan as a real request makes it.
 pub(crate) fn plan(protocol: WireProtocol, operation: &Operation, request: &str) -> ReplyPlan {
     let body = Bytes::copy_from_slice(request.as_bytes());
-    let target = Target {
-        protocol,
-        upstream_model: "up",
-        created: 1_790_000_000,
-    };
+    let target = Target::new(protocol, "up", 1_790_000_000);
     let head = scan(&body).unwrap();
-    encode(ClientProtocol::OpenAI, operation, &head, &body, &target)
-        .unwrap()
-        .reply
+    encode(operation, &head, &body, &target).unwrap().reply
 }
 
 /// The plan of a streamed chat.
@@ -37,7 +31,11 @@ pub(crate) fn stream_plan(protocol: WireProtocol, wants_usage: bool) -> ReplyPla
         r#"{{"model":"house","stream":true,"stream_options":{{"include_usage":{wants_usage}}},
             "messages":[{{"role":"user","content":"x"}}]}}"#
     );
-    plan(protocol, &Operation::ChatCompletions, &request)
+    plan(
+        protocol,
+        &Operation::Of(Endpoint::ChatCompletions),
+        &request,
+    )
 }
 
 /// Replays pieces through a fresh stream.

@@ -13,7 +13,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use turnpike_protocol::splice::Pieces;
 use turnpike_protocol::vendor::{self, Transport};
-use turnpike_protocol::{Operation, WireProtocol};
+use turnpike_protocol::{Endpoint, Operation, WireProtocol};
 
 use super::course::Course;
 use super::send::{Content, Letter, send};
@@ -134,7 +134,7 @@ fn head(
     key: &HeaderValue,
     account: &Account,
 ) -> Result<Parts> {
-    let path = vendor::upstream_path(upstream.protocol, &Operation::Realtime);
+    let path = vendor::upstream_path(upstream.protocol, &Operation::Of(Endpoint::Realtime));
     let target = order.query.target(path, &candidate.upstream_model);
     let url = upstream.base_url.as_ref();
     let uri = url.and_then(|base| base.join(&target).ok());

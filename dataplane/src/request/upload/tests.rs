@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, StreamBody};
 use super::*;
 use crate::budget::Budget;
 
-const CHAT: &Operation = &Operation::ChatCompletions;
+const CHAT: &Operation = &Operation::Of(turnpike_protocol::Endpoint::ChatCompletions);
 
 /// A body in these pieces.
 fn source(pieces: &[&str], budget: &Budget) -> Source {

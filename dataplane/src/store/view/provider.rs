@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::uri::{self, Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Uri};
+use turnpike_protocol::Target;
 use turnpike_protocol::vendor::{self, Auth, Preset, Transport, WireProtocol};
 use turnpike_snapshot::provider::{
     Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
@@ -169,6 +170,11 @@ struct Speech {
 }
 
 impl UpstreamView {
+    /// What a request is encoded for. `created`: seconds since 1970.
+    pub fn target<'a>(&self, upstream_model: &'a str, created: u64) -> Target<'a> {
+        Target::new(self.protocol, upstream_model, created)
+    }
+
     fn compile(upstream: &Upstream, tables: &Tables) -> Result<Self, CompileError> {
         let speech = Speech::of(&upstream.kind)?;
         let service = upstream.service.as_deref();
@@ -333,6 +339,10 @@ impl KeyView {
         let header = match auth {
             Auth::Bearer => Some((AUTHORIZATION, format!("Bearer {}", key.secret))),
             Auth::XApiKey => Some((HeaderName::from_static("x-api-key"), key.secret.clone())),
+            Auth::XGoogApiKey => {
+                let name = HeaderName::from_static("x-goog-api-key");
+                Some((name, key.secret.clone()))
+            }
             Auth::None => None,
         };
         Ok(Self {

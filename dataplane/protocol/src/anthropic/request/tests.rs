@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::fault::Unsupported;
+use crate::fault::{Losses, Unsupported};
 use crate::openai::request::parse;
+use crate::{Target, WireProtocol};
 
 fn sent(members: Value) -> Result<Value, Unsupported> {
     let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
@@ -12,8 +13,11 @@ fn sent(members: Value) -> Result<Value, Unsupported> {
         .unwrap()
         .extend(members.as_object().unwrap().clone());
     let body = request.to_string();
-    let written = super::write(&parse(body.as_bytes())?, "up")?;
-    Ok(serde_json::from_slice(&written.body).unwrap())
+    let mut losses = Losses::default();
+    let conversation = parse(body.as_bytes(), &mut losses)?;
+    let target = Target::new(WireProtocol::Anthropic, "up", 1);
+    let written = super::write(&conversation, &target, &mut losses)?;
+    Ok(serde_json::from_slice(&written).unwrap())
 }
 
 fn refused(members: Value) -> String {

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::fault::Unsupported;
-use crate::message::{Conversation, Effort, Part, Role, ToolChoice};
+use crate::fault::{Losses, Unsupported};
+use crate::message::{Conversation, Effort, Part, Reasoning, Role, ToolChoice};
 
 /// The smallest budget that the API takes.
 const MIN_BUDGET: u64 = 1024;
@@ -14,10 +14,15 @@ pub(super) struct Thinking {
     pub(super) budget_tokens: u64,
 }
 
-/// The budget of an effort.
-fn budget(effort: Effort) -> Option<u64> {
+/// The budget of what was asked for.
+fn budget(reasoning: Reasoning) -> Option<u64> {
+    let effort = match reasoning {
+        Reasoning::Budget(tokens) => return Some(tokens.max(MIN_BUDGET)),
+        Reasoning::Adaptive => Effort::Medium,
+        Reasoning::Effort(effort) => effort,
+    };
     match effort {
-        Effort::Off => None,
+        Effort::Off | Effort::Minimal => None,
         Effort::Low => Some(1024),
         Effort::Medium => Some(8192),
         Effort::High => Some(16_384),
@@ -32,13 +37,13 @@ fn budget(effort: Effort) -> Option<u64> {
 /// `reasoning_effort` is reported as dropped.
 pub(super) fn decide(
     conversation: &Conversation<'_>,
-    dropped: &mut Vec<String>,
+    losses: &mut Losses,
 ) -> Result<Option<Thinking>, Unsupported> {
-    let Some(wanted) = conversation.effort.and_then(budget) else {
+    let Some(wanted) = conversation.reasoning.and_then(budget) else {
         return Ok(None);
     };
     if lacks_thinking(conversation) {
-        dropped.push("reasoning_effort".to_owned());
+        losses.hint("reasoning_effort");
         return Ok(None);
     }
     if matches!(

@@ -1,10 +1,9 @@
 //! One content block of a streamed message, from its start to its stop.
 
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use crate::json::Object;
-use crate::message::{Delta, Emit};
+use crate::message::{Delta, Emit, Thought};
 
 /// A thinking block larger than this is not kept for replay; its text still streams.
 const MAX_KEPT_THINKING: usize = 1 << 20;
@@ -17,7 +16,7 @@ pub(super) enum Block {
         signature: String,
         is_kept: bool,
     },
-    Redacted(Box<RawValue>),
+    Redacted(String),
     Call {
         call: usize,
         input: Option<Box<RawValue>>,
@@ -45,18 +44,13 @@ impl Block {
                     is_kept: true,
                 }
             }
-            Some("redacted_thinking") => {
-                let block = Redacted {
-                    r#type: "redacted_thinking",
-                    data: &text("data"),
-                };
-                to_raw_value(&block).map_or(Block::Unknown, Block::Redacted)
-            }
+            Some("redacted_thinking") => Block::Redacted(text("data").into_owned()),
             Some("tool_use") => {
                 emitter.emit(Delta::ToolStart {
                     call,
                     id: &text("id"),
                     name: &text("name"),
+                    signature: None,
                 });
                 // Some servers send the whole input here and no deltas.
                 let input = content
@@ -126,16 +120,14 @@ impl Block {
                 signature,
                 is_kept: true,
             } if !signature.is_empty() => {
-                let block = Thinking {
-                    r#type: "thinking",
-                    thinking: &text,
-                    signature: &signature,
-                };
-                if let Ok(block) = to_raw_value(&block) {
-                    emitter.emit(Delta::Thinking(&block));
-                }
+                emitter.emit(Delta::Thinking(&Thought::Told {
+                    text: text.into(),
+                    signature: Some(signature.into()),
+                }));
             }
-            Block::Redacted(block) => emitter.emit(Delta::Thinking(&block)),
+            Block::Redacted(data) => {
+                emitter.emit(Delta::Thinking(&Thought::Redacted { data: data.into() }));
+            }
             // A call without arguments must still read as JSON on the client's side.
             Block::Call {
                 call,
@@ -148,17 +140,4 @@ impl Block {
             _ => {}
         }
     }
-}
-
-#[derive(Serialize)]
-struct Thinking<'a> {
-    r#type: &'static str,
-    thinking: &'a str,
-    signature: &'a str,
-}
-
-#[derive(Serialize)]
-struct Redacted<'a> {
-    r#type: &'static str,
-    data: &'a str,
 }

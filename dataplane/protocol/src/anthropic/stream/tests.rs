@@ -1,6 +1,7 @@
 //! Bounds of the decoder.
 
 use super::*;
+use crate::message::Decode;
 
 fn decode(stream: &str) -> Result<(), StreamFault> {
     let mut emitter = crate::openai::emit::ChunkEmitter::new("m", 1, true);

@@ -45,6 +45,7 @@ fn tell(emitter: &mut ChunkEmitter, told: &Told) {
             call: *call,
             id: "c",
             name: "f",
+            signature: None,
         },
         Told::ToolArguments(call) => Delta::ToolArguments {
             call: *call,

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::members::{Members, Path, elements, unsupported};
-use crate::fault::Unsupported;
+use crate::fault::{Losses, Unsupported};
 use crate::json;
 use crate::message::{Part, Source, TextPart};
+use crate::strict::{Members, Path, elements, unsupported};
 use serde_json::value::RawValue;
 
 /// Which parts a message may have.
@@ -20,7 +20,7 @@ pub(super) enum Allowed {
 pub(super) fn read<'a>(
     message: &mut Members<'a>,
     allowed: Allowed,
-    dropped: &mut Vec<String>,
+    losses: &mut Losses,
 ) -> Result<Vec<Part<'a>>, Unsupported> {
     let Some(raw) = message.take("content") else {
         return Ok(Vec::new());
@@ -30,7 +30,7 @@ pub(super) fn read<'a>(
         content.push(Part::Text(TextPart { text, cache: None }));
     } else if raw.get().starts_with('[') {
         for part in parts(message, raw)? {
-            content.push(read_part(part, allowed, dropped)?);
+            content.push(read_part(part, allowed, losses)?);
         }
     } else {
         return Err(unsupported(
@@ -51,7 +51,7 @@ fn parts<'a>(message: &Members<'a>, raw: &'a RawValue) -> Result<Vec<Members<'a>
 fn read_part<'a>(
     mut part: Members<'a>,
     allowed: Allowed,
-    dropped: &mut Vec<String>,
+    losses: &mut Losses,
 ) -> Result<Part<'a>, Unsupported> {
     let kind = part.required_string("type")?;
     let cache = part.take("cache_control");
@@ -64,12 +64,16 @@ fn read_part<'a>(
             text: part.required_string("refusal")?,
             cache,
         }),
-        "image_url" if allowed >= Allowed::TextAndImages => Part::Image {
-            source: image(&mut part, dropped)?,
-            cache,
-        },
+        "image_url" if allowed >= Allowed::TextAndImages => {
+            let (source, detail) = image(&mut part, losses)?;
+            Part::Image {
+                source,
+                detail,
+                cache,
+            }
+        }
         "file" if allowed == Allowed::Everything => {
-            let (source, title) = file(&mut part)?;
+            let (source, title) = file(&mut part, losses)?;
             Part::Document {
                 source,
                 title,
@@ -81,41 +85,39 @@ fn read_part<'a>(
             return Err(unsupported(part.path.at("type"), what));
         }
     };
-    part.refuse_rest()?;
+    part.refuse_rest(losses)?;
     Ok(read)
 }
 
-fn image<'a>(part: &mut Members<'a>, dropped: &mut Vec<String>) -> Result<Source<'a>, Unsupported> {
+type Image<'a> = (Source<'a>, Option<Cow<'a, str>>);
+
+fn image<'a>(part: &mut Members<'a>, losses: &mut Losses) -> Result<Image<'a>, Unsupported> {
     const TYPES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
     let mut image = part.required_members("image_url")?;
     let url = image.required_string("url")?;
     let path = image.path.at("url");
-    if image
-        .string("detail")?
-        .is_some_and(|detail| detail != "auto")
-    {
-        dropped.push(image.path.at("detail").to_string());
-    }
-    image.refuse_rest()?;
+    let detail = image.string("detail")?.filter(|detail| detail != "auto");
+    image.refuse_rest(losses)?;
     if url.starts_with("https://") || url.starts_with("http://") {
-        return Ok(Source::Url(url));
+        return Ok((Source::Url(url), detail));
     }
-    data_url(&url, TYPES).ok_or_else(|| {
+    let source = data_url(&url, TYPES).ok_or_else(|| {
         unsupported(
             path,
             "must be an http(s) URL, or base64 data of a JPEG, PNG, GIF or WebP image",
         )
-    })
+    })?;
+    Ok((source, detail))
 }
 
 type File<'a> = (Source<'a>, Option<Cow<'a, str>>);
 
-fn file<'a>(part: &mut Members<'a>) -> Result<File<'a>, Unsupported> {
+fn file<'a>(part: &mut Members<'a>, losses: &mut Losses) -> Result<File<'a>, Unsupported> {
     let mut file = part.required_members("file")?;
     let data = file.required_string("file_data")?;
     let title = file.string("filename")?;
     let path: Path = file.path.at("file_data");
-    file.refuse_rest()?;
+    file.refuse_rest(losses)?;
     let source = data_url(&data, &["application/pdf"]).ok_or_else(|| {
         unsupported(
             path,
@@ -126,7 +128,7 @@ fn file<'a>(part: &mut Members<'a>) -> Result<File<'a>, Unsupported> {
 }
 
 /// Takes `data:TYPE;base64,DATA` apart.
-fn data_url<'a>(url: &Cow<'a, str>, types: &[&str]) -> Option<Source<'a>> {
+pub(crate) fn data_url<'a>(url: &Cow<'a, str>, types: &[&str]) -> Option<Source<'a>> {
     let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
     let media_type = head
         .strip_suffix(";base64")?

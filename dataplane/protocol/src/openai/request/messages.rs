@@ -5,31 +5,31 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::content::{self, Allowed};
-use super::members::{Members, Path, unsupported};
-use crate::fault::Unsupported;
-use crate::message::{Conversation, Part, Role, TextPart, Turn};
+use crate::fault::{Losses, Unsupported};
+use crate::message::{Conversation, Part, Role, TextPart, Thought, Turn};
+use crate::strict::{Members, Path, unsupported};
 
 /// Reads all messages: system and developer texts apart, neighbours of one role as one turn.
 pub(super) fn read<'a>(
     messages: Vec<(Path, &'a RawValue)>,
     conversation: &mut Conversation<'a>,
+    losses: &mut Losses,
 ) -> Result<(), Unsupported> {
     for (path, raw) in messages {
         let mut message = Members::open(path, raw)?;
         let role = message.required_string("role")?;
         match role.as_ref() {
-            "system" | "developer" => system(&mut message, conversation)?,
+            "system" | "developer" => system(&mut message, conversation, losses)?,
             "user" => {
-                let parts =
-                    content::read(&mut message, Allowed::Everything, &mut conversation.dropped)?;
+                let parts = content::read(&mut message, Allowed::Everything, losses)?;
                 append(&mut conversation.turns, Role::User, parts);
             }
             "assistant" => {
-                let parts = assistant(&mut message, &mut conversation.dropped)?;
+                let parts = assistant(&mut message, losses)?;
                 append(&mut conversation.turns, Role::Assistant, parts);
             }
             "tool" => {
-                let result = tool_result(&mut message, &mut conversation.dropped)?;
+                let result = tool_result(&mut message, losses)?;
                 append(&mut conversation.turns, Role::User, vec![result]);
             }
             other => {
@@ -37,7 +37,7 @@ pub(super) fn read<'a>(
                 return Err(unsupported(message.path.at("role"), what));
             }
         }
-        message.refuse_rest()?;
+        message.refuse_rest(losses)?;
     }
     if conversation.turns.is_empty() {
         return Err(unsupported(
@@ -62,8 +62,9 @@ fn append<'a>(turns: &mut Vec<Turn<'a>>, role: Role, parts: Vec<Part<'a>>) {
 fn system<'a>(
     message: &mut Members<'a>,
     conversation: &mut Conversation<'a>,
+    losses: &mut Losses,
 ) -> Result<(), Unsupported> {
-    let parts = content::read(message, Allowed::Text, &mut conversation.dropped)?;
+    let parts = content::read(message, Allowed::Text, losses)?;
     conversation
         .system
         .extend(parts.into_iter().filter_map(|part| match part {
@@ -75,36 +76,52 @@ fn system<'a>(
 
 fn assistant<'a>(
     message: &mut Members<'a>,
-    dropped: &mut Vec<String>,
+    losses: &mut Losses,
 ) -> Result<Vec<Part<'a>>, Unsupported> {
     let mut parts = Vec::new();
     for (path, block) in message.array("thinking_blocks")?.unwrap_or_default() {
-        let kind = Members::open(path.clone(), block)?.required_string("type")?;
-        if kind != "thinking" && kind != "redacted_thinking" {
-            return Err(unsupported(
-                path.at("type"),
-                "must be \"thinking\" or \"redacted_thinking\"",
-            ));
-        }
-        parts.push(Part::Thinking(block));
+        parts.push(Part::Thinking(thought(
+            Members::open(path, block)?,
+            losses,
+        )?));
     }
     // Reasoning told as text cannot be replayed (it is unsigned) and is not expected back.
     for name in ["reasoning_content", "reasoning"] {
         if message.take(name).is_some() && parts.is_empty() {
-            dropped.push(message.path.at(name).to_string());
+            losses.hint(message.path.at(name));
         }
     }
-    parts.extend(content::read(message, Allowed::Text, dropped)?);
+    parts.extend(content::read(message, Allowed::Text, losses)?);
     if let Some(text) = message.string("refusal")?.filter(|text| !text.is_empty()) {
         parts.push(Part::Text(TextPart { text, cache: None }));
     }
     for (path, raw) in message.array("tool_calls")?.unwrap_or_default() {
-        parts.push(tool_call(Members::open(path, raw)?)?);
+        parts.push(tool_call(Members::open(path, raw)?, losses)?);
     }
     Ok(parts)
 }
 
-fn tool_call(mut call: Members<'_>) -> Result<Part<'_>, Unsupported> {
+fn thought<'a>(mut block: Members<'a>, losses: &mut Losses) -> Result<Thought<'a>, Unsupported> {
+    let thought = match block.required_string("type")?.as_ref() {
+        "thinking" => Thought::Told {
+            text: block.required_string("thinking")?,
+            signature: block.string("signature")?,
+        },
+        "redacted_thinking" => Thought::Redacted {
+            data: block.required_string("data")?,
+        },
+        _ => {
+            return Err(unsupported(
+                block.path.at("type"),
+                "must be \"thinking\" or \"redacted_thinking\"",
+            ));
+        }
+    };
+    block.refuse_rest(losses)?;
+    Ok(thought)
+}
+
+fn tool_call<'a>(mut call: Members<'a>, losses: &mut Losses) -> Result<Part<'a>, Unsupported> {
     // Clients that gather a stream keep the index.
     call.skip(&["index"]);
     if let Some(kind) = call.string("type")?.filter(|kind| kind != "function") {
@@ -117,12 +134,14 @@ fn tool_call(mut call: Members<'_>) -> Result<Part<'_>, Unsupported> {
     let mut function = call.required_members("function")?;
     let name = function.required_string("name")?;
     let arguments = arguments(&mut function)?;
-    function.refuse_rest()?;
-    call.refuse_rest()?;
+    function.refuse_rest(losses)?;
+    call.refuse_rest(losses)?;
     Ok(Part::ToolCall {
         id,
         name,
         arguments,
+        signature: None,
+        cache: None,
     })
 }
 
@@ -142,12 +161,17 @@ fn arguments(function: &mut Members<'_>) -> Result<Box<RawValue>, Unsupported> {
 
 fn tool_result<'a>(
     message: &mut Members<'a>,
-    dropped: &mut Vec<String>,
+    losses: &mut Losses,
 ) -> Result<Part<'a>, Unsupported> {
     // The call's id says which function it was.
     message.skip(&["name"]);
     let id = message.required_string("tool_call_id")?;
     let cache = message.take("cache_control");
-    let content = content::read(message, Allowed::TextAndImages, dropped)?;
-    Ok(Part::ToolResult { id, content, cache })
+    let content = content::read(message, Allowed::TextAndImages, losses)?;
+    Ok(Part::ToolResult {
+        id,
+        content,
+        is_error: false,
+        cache,
+    })
 }

@@ -2,27 +2,30 @@
 
 use serde_json::value::RawValue;
 
-use super::members::{Members, Path, unsupported};
-use crate::fault::Unsupported;
+use crate::fault::{Losses, Unsupported};
 use crate::json;
 use crate::message::{Conversation, Tool, ToolChoice};
+use crate::strict::{Members, Path, unsupported};
 
 /// Reads `tools`, `tool_choice` and `parallel_tool_calls`; the order of tools is kept.
 pub(super) fn read<'a>(
     request: &mut Members<'a>,
     conversation: &mut Conversation<'a>,
+    losses: &mut Losses,
 ) -> Result<(), Unsupported> {
     for (path, raw) in request.array("tools")?.unwrap_or_default() {
-        conversation.tools.push(tool(Members::open(path, raw)?)?);
+        conversation
+            .tools
+            .push(tool(Members::open(path, raw)?, losses)?);
     }
     conversation.parallel_tool_calls = request.bool("parallel_tool_calls")?;
     if let Some(raw) = request.take("tool_choice") {
-        conversation.tool_choice = Some(choice(raw)?);
+        conversation.tool_choice = Some(choice(raw, losses)?);
     }
     Ok(())
 }
 
-fn tool(mut tool: Members<'_>) -> Result<Tool<'_>, Unsupported> {
+fn tool<'a>(mut tool: Members<'a>, losses: &mut Losses) -> Result<Tool<'a>, Unsupported> {
     let kind = tool.required_string("type")?;
     if kind != "function" {
         let what = format!(
@@ -48,12 +51,12 @@ fn tool(mut tool: Members<'_>) -> Result<Tool<'_>, Unsupported> {
             "must be an object",
         ));
     }
-    function.refuse_rest()?;
-    tool.refuse_rest()?;
+    function.refuse_rest(losses)?;
+    tool.refuse_rest(losses)?;
     Ok(read)
 }
 
-fn choice(raw: &RawValue) -> Result<ToolChoice<'_>, Unsupported> {
+fn choice<'a>(raw: &'a RawValue, losses: &mut Losses) -> Result<ToolChoice<'a>, Unsupported> {
     let path = Path::top("tool_choice");
     if let Some(word) = json::string(raw) {
         return match word.as_ref() {
@@ -74,7 +77,7 @@ fn choice(raw: &RawValue) -> Result<ToolChoice<'_>, Unsupported> {
     }
     let mut function = choice.required_members("function")?;
     let name = function.required_string("name")?;
-    function.refuse_rest()?;
-    choice.refuse_rest()?;
+    function.refuse_rest(losses)?;
+    choice.refuse_rest(losses)?;
     Ok(ToolChoice::Named(name))
 }

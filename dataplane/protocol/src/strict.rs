@@ -5,19 +5,19 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-use crate::fault::Unsupported;
+use crate::fault::{Losses, Unsupported};
 use crate::json::{self, Object};
 
 /// Where a member stands in the request: `messages[2].content`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Path(String);
+pub(crate) struct Path(String);
 
 impl Path {
-    pub(super) fn top(name: &str) -> Self {
+    pub(crate) fn top(name: &str) -> Self {
         Path(name.to_owned())
     }
 
-    pub(super) fn at(&self, name: &str) -> Self {
+    pub(crate) fn at(&self, name: &str) -> Self {
         if self.0.is_empty() {
             Self::top(name)
         } else {
@@ -25,7 +25,7 @@ impl Path {
         }
     }
 
-    pub(super) fn nth(&self, index: usize) -> Self {
+    pub(crate) fn nth(&self, index: usize) -> Self {
         Path(format!("{}[{index}]", self.0))
     }
 }
@@ -40,7 +40,7 @@ impl fmt::Display for Path {
     }
 }
 
-pub(super) fn unsupported(path: Path, what: impl fmt::Display) -> Unsupported {
+pub(crate) fn unsupported(path: Path, what: impl fmt::Display) -> Unsupported {
     Unsupported {
         message: format!("{path}: {what}"),
         field: path.0,
@@ -48,14 +48,14 @@ pub(super) fn unsupported(path: Path, what: impl fmt::Display) -> Unsupported {
 }
 
 /// The members of an object that nobody has taken yet. A null is as good as absent.
-pub(super) struct Members<'a> {
-    pub(super) path: Path,
+pub(crate) struct Members<'a> {
+    pub(crate) path: Path,
     left: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl<'a> Members<'a> {
     /// Opens the request body.
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Unsupported> {
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, Unsupported> {
         let path = Path::default();
         match Object::parse(body) {
             Ok(object) => Self::new(path, object),
@@ -64,7 +64,7 @@ impl<'a> Members<'a> {
     }
 
     /// Opens a value that must be an object.
-    pub(super) fn open(path: Path, raw: &'a RawValue) -> Result<Self, Unsupported> {
+    pub(crate) fn open(path: Path, raw: &'a RawValue) -> Result<Self, Unsupported> {
         match json::object(raw) {
             Some(object) => Self::new(path, object),
             None => Err(unsupported(path, "must be an object")),
@@ -86,28 +86,28 @@ impl<'a> Members<'a> {
     }
 
     /// Takes a member unless it is absent or null.
-    pub(super) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let at = self.left.iter().position(|(key, _)| key == name)?;
         let (_, raw) = self.left.swap_remove(at);
         (raw.get() != "null").then_some(raw)
     }
 
-    pub(super) fn skip(&mut self, names: &[&str]) {
+    pub(crate) fn skip(&mut self, names: &[&str]) {
         self.left
             .retain(|(name, _)| !names.contains(&name.as_ref()));
     }
 
-    pub(super) fn skip_if(&mut self, name: &str, is_neutral: impl Fn(&RawValue) -> bool) {
+    pub(crate) fn skip_if(&mut self, name: &str, is_neutral: impl Fn(&RawValue) -> bool) {
         self.left
             .retain(|(key, raw)| key != name || !is_neutral(raw));
     }
 
-    pub(super) fn required(&mut self, name: &str) -> Result<&'a RawValue, Unsupported> {
+    pub(crate) fn required(&mut self, name: &str) -> Result<&'a RawValue, Unsupported> {
         self.take(name)
             .ok_or_else(|| unsupported(self.path.at(name), "is required"))
     }
 
-    pub(super) fn string(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Unsupported> {
+    pub(crate) fn string(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Unsupported> {
         let Some(raw) = self.take(name) else {
             return Ok(None);
         };
@@ -117,13 +117,13 @@ impl<'a> Members<'a> {
         }
     }
 
-    pub(super) fn required_string(&mut self, name: &str) -> Result<Cow<'a, str>, Unsupported> {
+    pub(crate) fn required_string(&mut self, name: &str) -> Result<Cow<'a, str>, Unsupported> {
         let path = self.path.at(name);
         self.string(name)?
             .ok_or_else(|| unsupported(path, "is required"))
     }
 
-    pub(super) fn bool(&mut self, name: &str) -> Result<Option<bool>, Unsupported> {
+    pub(crate) fn bool(&mut self, name: &str) -> Result<Option<bool>, Unsupported> {
         match self.take(name).map(RawValue::get) {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
@@ -132,7 +132,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    pub(super) fn count(&mut self, name: &str) -> Result<Option<u64>, Unsupported> {
+    pub(crate) fn count(&mut self, name: &str) -> Result<Option<u64>, Unsupported> {
         let Some(raw) = self.take(name) else {
             return Ok(None);
         };
@@ -145,20 +145,20 @@ impl<'a> Members<'a> {
         }
     }
 
-    pub(super) fn members(&mut self, name: &str) -> Result<Option<Members<'a>>, Unsupported> {
+    pub(crate) fn members(&mut self, name: &str) -> Result<Option<Members<'a>>, Unsupported> {
         let Some(raw) = self.take(name) else {
             return Ok(None);
         };
         Members::open(self.path.at(name), raw).map(Some)
     }
 
-    pub(super) fn required_members(&mut self, name: &str) -> Result<Members<'a>, Unsupported> {
+    pub(crate) fn required_members(&mut self, name: &str) -> Result<Members<'a>, Unsupported> {
         let raw = self.required(name)?;
         Members::open(self.path.at(name), raw)
     }
 
     /// The elements of an array with their paths.
-    pub(super) fn array(
+    pub(crate) fn array(
         &mut self,
         name: &str,
     ) -> Result<Option<Vec<(Path, &'a RawValue)>>, Unsupported> {
@@ -168,25 +168,23 @@ impl<'a> Members<'a> {
         elements(&self.path.at(name), raw).map(Some)
     }
 
-    /// Refuses what nobody took. Null, an empty array and an empty object say nothing.
-    pub(super) fn refuse_rest(self) -> Result<(), Unsupported> {
+    /// Gives up what nobody took. Null, an empty array and an empty object say nothing.
+    pub(crate) fn refuse_rest(self, losses: &mut Losses) -> Result<(), Unsupported> {
         let says_something = |raw: &RawValue| {
             let text = raw.get();
             let is_hollow = text.len() > 1 && text[1..text.len() - 1].trim().is_empty();
             !(text == "null" || (is_hollow && (text.starts_with('[') || text.starts_with('{'))))
         };
-        match self.left.iter().find(|(_, raw)| says_something(raw)) {
-            None => Ok(()),
-            Some((name, _)) => {
-                let what = "cannot be carried to the provider of this model; leave it out or choose another model";
-                Err(unsupported(self.path.at(name), what))
-            }
+        for (name, _) in self.left.iter().filter(|(_, raw)| says_something(raw)) {
+            let what = "cannot be carried to the provider of this model; leave it out or choose another model";
+            losses.give_up(unsupported(self.path.at(name), what))?;
         }
+        Ok(())
     }
 }
 
 /// Opens a value that must be an array.
-pub(super) fn elements<'a>(
+pub(crate) fn elements<'a>(
     path: &Path,
     raw: &'a RawValue,
 ) -> Result<Vec<(Path, &'a RawValue)>, Unsupported> {
