@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::Full;
 use serde_json::json;
@@ -22,6 +22,7 @@ use turnpike_dataplane::request::attempt::{
     self, Candidate, Offer, Order, candidate, chances, nobody, offer,
 };
 use turnpike_dataplane::request::authenticate::{Caller, authenticate, refuse_suspended};
+use turnpike_dataplane::request::body_rules::Form;
 use turnpike_dataplane::request::error::RequestError;
 use turnpike_dataplane::request::life::find_domain;
 use turnpike_dataplane::request::matching::{self, Facts, Matched, Unmet, unmet};
@@ -180,7 +181,12 @@ impl<'a> Trial<'a> {
         let read = Full::new(body.clone());
         let charge = Budget::default().charge();
         let max_bytes = routes.max_body_bytes();
-        let received = peek::read(read, &question.headers, max_bytes, charge, |_| {}).await;
+        let form = match operation.endpoint().is_form() {
+            true => Form::of(&operation, &form_headers())?,
+            false => Form::of(&operation, &question.headers)?,
+        };
+        let headers = &question.headers;
+        let received = peek::read(read, headers, form, max_bytes, charge, |_| {}).await;
         let facts = Facts {
             path: &question.path,
             headers: &question.headers,
@@ -476,14 +482,39 @@ fn method(path: &str) -> (Method, &'static str) {
 
 /// The shortest body that such a request may have.
 fn body(operation: &Operation, model: &str) -> Bytes {
-    let mut body = match operation {
-        Operation::Of(Endpoint::Embeddings) => json!({"input": "hello"}),
-        _ => json!({"messages": [{"role": "user", "content": "hello"}]}),
+    let said = json!([{"role": "user", "content": "hello"}]);
+    let parts = json!({"role": "user", "parts": [{"text": "hello"}]});
+    let mut body = match operation.endpoint() {
+        Endpoint::Embeddings | Endpoint::Responses | Endpoint::Moderations => {
+            json!({"input": "hello"})
+        }
+        Endpoint::Completions | Endpoint::ImageGenerations => json!({"prompt": "hello"}),
+        Endpoint::Speech => json!({"input": "hello", "voice": "alloy"}),
+        Endpoint::Rerank => json!({"query": "hello", "documents": ["hello"]}),
+        Endpoint::Messages | Endpoint::CountTokens => json!({"max_tokens": 1, "messages": said}),
+        Endpoint::EmbedContent => json!({"content": parts}),
+        Endpoint::BatchEmbedContents => json!({"requests": [{"content": parts}]}),
+        Endpoint::GenerateContent
+        | Endpoint::StreamGenerateContent
+        | Endpoint::GeminiCountTokens => json!({"contents": [parts]}),
+        endpoint if endpoint.is_form() => return form_body(model),
+        _ => json!({"messages": said}),
     };
-    if !model.is_empty() {
+    if !model.is_empty() && operation.model().is_none() {
         body["model"] = model.into();
     }
     body.to_string().into()
+}
+
+const FORM_TYPE: &str = "multipart/form-data; boundary=explain";
+
+fn form_headers() -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(FORM_TYPE))])
+}
+
+fn form_body(model: &str) -> Bytes {
+    let part = "--explain\r\ncontent-disposition: form-data; name=model\r\n\r\n";
+    format!("{part}{model}\r\n--explain--\r\n").into()
 }
 
 fn claim_of(claim: explain::Claim, serving: Option<&str>) -> Claim {

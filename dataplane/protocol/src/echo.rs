@@ -24,8 +24,8 @@ mod embed;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::openai::models::{model_object, models_list};
-use crate::operation::{Endpoint, Operation};
+use crate::listing::{model_object, models_list};
+use crate::operation::{ClientProtocol, Endpoint, Operation};
 use ask::{Directive, Failure};
 
 /// The echo model's answer: what a server would send, with its pauses.
@@ -66,8 +66,8 @@ const JSON: &str = "application/json";
 /// Answers a request as a model would.
 pub fn echo(operation: &Operation, body: &[u8]) -> EchoReply {
     match operation {
-        Operation::Of(Endpoint::Models) => whole(models_list(&["echo"])),
-        Operation::Model { id } => whole(model_object(id)),
+        Operation::Of(Endpoint::Models) => whole(models_list(ClientProtocol::OpenAI, &["echo"])),
+        Operation::Model { id } => whole(model_object(ClientProtocol::OpenAI, id)),
         Operation::Of(Endpoint::ChatCompletions) => with_json(body, chat::answer),
         Operation::Of(Endpoint::Embeddings) => with_json(body, embed::answer),
         other => {

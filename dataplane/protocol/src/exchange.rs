@@ -237,9 +237,15 @@ pub fn edits(operation: &Operation, head: &Head, upstream_model: Option<&str>) -
     if let Some(model) = upstream_model.filter(|_| operation.model().is_none()) {
         match (&head.model, &head.null_model) {
             (Some(asked), _) if asked.value == model => {}
+            (Some(Member { span, .. }), _) if operation.endpoint().is_form() => {
+                let name = Bytes::copy_from_slice(model.as_bytes());
+                splices.push(Splice::replace(span.clone(), name));
+            }
             (Some(Member { span, .. }), _) | (None, Some(span)) => {
                 splices.push(Splice::replace(span.clone(), json::quoted(model)));
             }
+            // Without a name a form is refused.
+            (None, None) if operation.endpoint().is_form() => {}
             (None, None) => {
                 added.extend_from_slice(b"\"model\":");
                 json::write(&mut added, model);

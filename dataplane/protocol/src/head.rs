@@ -3,11 +3,13 @@
 //! No tree is built: the other members are skipped, at any depth, without recursion. What is found
 //! comes with its place in the bytes, so that it can be spliced.
 
+mod form;
 pub(crate) mod lexer;
 mod scanner;
 
 use std::ops::Range;
 
+pub use form::{FormScanner, boundary};
 pub use scanner::Scanner;
 
 /// A value and where its bytes stand in the body.
@@ -83,6 +85,12 @@ pub enum HeadError {
         /// What is wrong there.
         reason: &'static str,
     },
+    /// The body is no form, where one is asked for.
+    #[error("the request body is not a valid form: {reason}")]
+    NotForm {
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// The body is JSON, but no object.
     #[error("the request body must be a JSON object")]
     NotObject,
@@ -114,7 +122,58 @@ impl HeadError {
         match self {
             HeadError::Duplicate { name } | HeadError::WrongType { name, .. } => Some(name),
             HeadError::ModelTooLong { .. } => Some("model"),
-            HeadError::NotJson { .. } | HeadError::NotObject => None,
+            HeadError::NotJson { .. } | HeadError::NotForm { .. } | HeadError::NotObject => None,
+        }
+    }
+}
+
+/// Reads the head of a body as it comes, whichever it is written in.
+#[derive(Debug)]
+pub enum BodyScanner {
+    /// A JSON object.
+    Json(Scanner),
+    /// `multipart/form-data`.
+    Form(FormScanner),
+}
+
+impl BodyScanner {
+    /// Reads the next chunk.
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<(), HeadError> {
+        match self {
+            Self::Json(scanner) => scanner.feed(chunk),
+            Self::Form(scanner) => scanner.feed(chunk),
+        }
+    }
+
+    /// What has been found so far.
+    pub fn head(&self) -> &Head {
+        match self {
+            Self::Json(scanner) => scanner.head(),
+            Self::Form(scanner) => scanner.head(),
+        }
+    }
+
+    /// The offset up to which all deciding members are known.
+    pub fn settled(&self) -> usize {
+        match self {
+            Self::Json(scanner) => scanner.settled(),
+            Self::Form(scanner) => scanner.settled(),
+        }
+    }
+
+    /// The error that an end of the body here would be.
+    pub fn check_end(&self) -> Result<(), HeadError> {
+        match self {
+            Self::Json(scanner) => scanner.check_end(),
+            Self::Form(scanner) => scanner.check_end(),
+        }
+    }
+
+    /// Gives the whole head: nothing more comes.
+    pub fn finish(self) -> Result<Head, HeadError> {
+        match self {
+            Self::Json(scanner) => scanner.finish(),
+            Self::Form(scanner) => scanner.finish(),
         }
     }
 }

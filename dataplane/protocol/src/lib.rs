@@ -16,6 +16,7 @@ mod gate;
 mod hash;
 pub mod head;
 mod json;
+mod listing;
 mod message;
 mod openai;
 pub mod operation;
@@ -33,8 +34,8 @@ pub use error::{
 };
 pub use exchange::{Decoded, Edits, Outgoing, ReplyPlan, ReplyStream, Target, edits, encode, plan};
 pub use fault::{BadReply, OnUnsupported, StreamFault, Unsupported};
-pub use head::{Head, HeadError, Member, Scanner, scan};
-pub use openai::models::{model_object, models_list};
+pub use head::{BodyScanner, FormScanner, Head, HeadError, Member, Scanner, boundary, scan};
+pub use listing::{model_object, models_list};
 pub use operation::{ClientProtocol, Endpoint, Endpoints, Operation, UnknownOperation, recognise};
 pub use usage::Usage;
 pub use vendor::{

@@ -88,6 +88,7 @@ const BY_SUFFIX: &[(&str, Endpoint)] = &[
     ("/v1/messages", Endpoint::Messages),
     ("/v1/messages/count_tokens", Endpoint::CountTokens),
     ("/v1/models", Endpoint::Models),
+    ("/v1beta/models", Endpoint::Models),
     ("/v1/realtime", Endpoint::Realtime),
 ];
 
@@ -244,6 +245,22 @@ pub enum ClientProtocol {
     Gemini,
 }
 
+impl ClientProtocol {
+    /// The protocol of whoever asks for a path, whatever the method; OpenAI's where nobody knows it.
+    pub fn of_path(path: &str) -> Self {
+        let path = path.split('?').next().unwrap_or(path);
+        match by_path(path) {
+            Some(Operation::Of(Endpoint::Models) | Operation::Model { .. })
+                if path.contains("/v1beta/models") =>
+            {
+                ClientProtocol::Gemini
+            }
+            Some(operation) => operation.client_protocol(),
+            None => ClientProtocol::OpenAI,
+        }
+    }
+}
+
 /// Why a request is no known operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownOperation {
@@ -258,7 +275,7 @@ pub enum UnknownOperation {
     },
 }
 
-const MODEL_PREFIX: &str = "/v1/models/";
+const MODEL_PREFIXES: [&str; 2] = ["/v1/models/", "/v1beta/models/"];
 /// Before the name of a model in Gemini's paths, whatever version stands before it.
 const GEMINI_PREFIX: &str = "/models/";
 
@@ -282,8 +299,9 @@ fn by_path(path: &str) -> Option<Operation> {
     if let Some(operation) = by_verb(path) {
         return Some(operation);
     }
-    if let Some(at) = path.find(MODEL_PREFIX) {
-        let id = percent_decode(&path[at + MODEL_PREFIX.len()..]);
+    let after = |prefix: &str| path.find(prefix).map(|at| &path[at + prefix.len()..]);
+    if let Some(id) = MODEL_PREFIXES.into_iter().find_map(after) {
+        let id = percent_decode(id);
         return Some(Operation::Model { id });
     }
     let known = BY_SUFFIX

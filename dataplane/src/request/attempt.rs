@@ -18,7 +18,7 @@ use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tokio::time::Instant;
-use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport, WireProtocol};
+use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport};
 use turnpike_protocol::{FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor};
 
 use course::{Course, Turn};
@@ -57,9 +57,17 @@ impl Order<'_> {
     /// Whether all of it has come and a stream is the answer.
     pub fn awaits_stream(&self) -> bool {
         match &self.body {
-            OrderBody::Whole { head, .. } => head.is_streaming(),
-            OrderBody::Passing(upload) => upload.is_read() && upload.with_head(Head::is_streaming),
+            OrderBody::Whole { head, .. } => self.streams(head),
+            OrderBody::Passing(upload) => {
+                upload.is_read() && upload.with_head(|head| self.streams(head))
+            }
         }
+    }
+}
+
+impl Order<'_> {
+    fn streams(&self, head: &Head) -> bool {
+        turnpike_protocol::exchange::is_streaming(self.operation, head)
     }
 }
 
@@ -207,7 +215,11 @@ async fn once(
         (Transport::Echo, Content::Pieces(body) | Content::Streaming(body)) => {
             account.spent(Spent::Taken);
             clocks.await_first_token();
-            echo::answer(order.operation, &body.concat())
+            let asked = match &planned {
+                Planned::Already(reply, _) => Operation::Of(reply.upstream_endpoint()),
+                Planned::OncePassed(_) => order.operation.clone(),
+            };
+            echo::answer(&asked, &body.concat())
         }
         _ => {
             let letter = Letter {
@@ -259,7 +271,7 @@ fn content<'a>(order: &'a Order<'_>, target: &Target<'_>) -> Result<(Content<'a>
             };
             Ok((content, Planned::Already(outgoing.reply, outgoing.dropped)))
         }
-        OrderBody::Passing(_) if target.protocol != WireProtocol::OpenAI => Err(
+        OrderBody::Passing(_) if !target.natives.contains(order.operation.endpoint()) => Err(
             RequestError::provider_unavailable("it has just been changed; try again"),
         ),
         OrderBody::Passing(upload) => {
@@ -356,8 +368,9 @@ fn head(
         uri.ok_or_else(|| RequestError::provider_unavailable("it has no usable URL"))?;
     *request.method_mut() = Method::POST;
     let id = account.id().header();
+    let endpoint = order.operation.endpoint();
     *request.headers_mut() =
-        transform::upstream_headers(order.headers, upstream.protocol, id, is_streaming);
+        transform::upstream_headers(order.headers, upstream.protocol, endpoint, id, is_streaming);
     if upstream.auth == vendor::Auth::XApiKey {
         let (name, value) = ANTHROPIC_VERSION;
         request

@@ -15,6 +15,7 @@ use turnpike_snapshot::domain::OnDisconnect;
 use super::admit::{self, Admitted, Counted, Laid, authorize};
 use super::attempt::{self, Attempted, Order, OrderBody, longest_total};
 use super::authenticate::{Caller, authenticate};
+use super::body_rules::Form;
 use super::error::{REQUEST_ID, RequestError, Result};
 use super::matching::{self, Facts, Matched};
 use super::models::{self, Question};
@@ -68,7 +69,7 @@ pub fn serve(
             Ok(Reply::Session(session)) => {
                 socket::begin(*session, client, sockets, gateway, account)
             }
-            Err(error) => refuse(error, account),
+            Err(error) => refuse(error, ClientProtocol::of_path(parts.uri.path()), account),
         };
         response
             .headers_mut()
@@ -121,6 +122,7 @@ async fn live(
     routes.refuse_suspended()?;
     let method = socket::handshake::method(parts);
     let operation = operation::recognise(method, parts.uri.path())?;
+    operation::check_query(&operation, parts.uri.query())?;
     account.asks(&operation);
     let now = account.arrived();
     let caller = authenticate(&gateway.store, &routes, &parts.headers, asker, now).await?;
@@ -137,7 +139,8 @@ async fn live(
     gateway.budget.admit(body.size_hint().lower().min(REPLAY))?;
     let (max_bytes, charge) = (routes.max_body_bytes(), gateway.budget.charge());
     let note_end = |bytes| account.read(bytes);
-    let mut body = peek::read(body, &parts.headers, max_bytes, charge, note_end).await?;
+    let form = Form::of(&operation, &parts.headers)?;
+    let mut body = peek::read(body, &parts.headers, form, max_bytes, charge, note_end).await?;
     if let Received::Begun(_) = body {
         let need = need::for_matching(&routes);
         body = Box::pin(body.read_on(need, routes.head_bytes())).await?;
@@ -160,7 +163,7 @@ async fn carry(
     mut asked: Asked<'_>,
     account: &mut Account,
 ) -> Result<Reply> {
-    let mut model = note_head(account, asked.body.head());
+    let mut model = note_head(account, asked.operation, asked.body.head());
     let facts = Facts {
         path: asked.parts.uri.path(),
         headers: &asked.parts.headers,
@@ -177,9 +180,9 @@ async fn carry(
     let consumer = matched.consumer.as_deref();
     authorize(matched.route.allow()?, consumer, &model)?;
     if let Received::Begun(_) = asked.body {
-        let need = need::for_sending(matched.rule);
+        let need = need::for_sending(matched.rule, asked.operation.endpoint());
         asked.body = Box::pin(asked.body.read_on(need, matched.route.head_bytes())).await?;
-        model = note_head(account, asked.body.head());
+        model = note_head(account, asked.operation, asked.body.head());
     }
     let counted = Counted {
         namespace: &routes.domain().namespace,
@@ -223,7 +226,7 @@ async fn carry(
         .await
     };
     if let OrderBody::Passing(upload) = &order.body {
-        note_passed(account, upload);
+        note_passed(account, order.operation, upload);
     }
     let Attempted {
         mut answer,
@@ -254,9 +257,10 @@ fn opening(
 }
 
 /// Notes what has come of the head, and gives the model's name; empty: it is not known yet.
-fn note_head(account: &mut Account, head: &Head) -> Arc<str> {
-    let is_streaming = head.is_streaming();
-    let model: Arc<str> = Arc::from(head.model.as_ref().map_or("", |model| &model.value));
+fn note_head(account: &mut Account, operation: &Operation, head: &Head) -> Arc<str> {
+    let is_streaming = turnpike_protocol::exchange::is_streaming(operation, head);
+    let said = head.model.as_ref().map(|model| model.value.as_str());
+    let model: Arc<str> = Arc::from(operation.model().or(said).unwrap_or(""));
     account.note(|record| {
         record.stream = is_streaming;
         record.model.requested = (!model.is_empty()).then(|| Arc::clone(&model));
@@ -265,8 +269,8 @@ fn note_head(account: &mut Account, head: &Head) -> Arc<str> {
 }
 
 /// Notes what is known of a body once it has passed.
-fn note_passed(account: &mut Account, upload: &Upload) {
-    let model = upload.with_head(|head| note_head(account, head));
+fn note_passed(account: &mut Account, operation: &Operation, upload: &Upload) {
+    let model = upload.with_head(|head| note_head(account, operation, head));
     account.note(|record| {
         // A provider was asked under the name that the caller gave.
         if record.provider.is_some() && record.model.upstream.is_none() && !model.is_empty() {
@@ -384,17 +388,20 @@ fn too_slow(gateway: &Gateway) -> RequestError {
     RequestError::new(status, "request_body_timeout", message)
 }
 
-fn refuse(error: RequestError, mut account: Box<Account>) -> Response<ResponseBody> {
+fn refuse(
+    error: RequestError,
+    client: ClientProtocol,
+    mut account: Box<Account>,
+) -> Response<ResponseBody> {
     let end = error.end();
     account.answered(error.status());
     account.failed(&error);
     let id = account.id().clone();
     if wait::is_begun() {
-        let event =
-            turnpike_protocol::error_event(ClientProtocol::OpenAI, &error.body(id.as_str()));
+        let event = turnpike_protocol::error_event(client, &error.body(id.as_str()));
         return Response::new(ResponseBody::broken(event, account, end));
     }
-    let response = error.into_response(ClientProtocol::OpenAI, id.as_str());
+    let response = error.into_response(client, id.as_str());
     response.map(|body| ResponseBody::ending(body, account, end))
 }
 

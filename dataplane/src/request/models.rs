@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use turnpike_protocol::{model_object, models_list};
+use turnpike_protocol::{ClientProtocol, model_object, models_list};
 
 use super::admit::authorize;
 use super::attempt::is_offered;
@@ -19,7 +19,22 @@ use super::routes::Routes;
 use crate::store::view::RuleView;
 
 /// Operations that a model may be for; the path of each decides which rules apply.
-const USES: [&str; 3] = ["/v1/chat/completions", "/v1/embeddings", "/v1/realtime"];
+const USES: [&str; 12] = [
+    "/v1/chat/completions",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/audio/speech",
+    "/v1/audio/transcriptions",
+    "/v1/moderations",
+    "/v1/rerank",
+    "/v1/realtime",
+];
+/// Told by Anthropic's SDKs, and by no other.
+const ANTHROPIC_VERSION: &str = "anthropic-version";
 /// Names looked at for one list; beyond it a list helps nobody.
 const MAX_NAMES: usize = 10_000;
 
@@ -38,20 +53,28 @@ pub fn list(question: &Question<'_>) -> Result<Bytes> {
     let mut names = plain_names(question.routes);
     names.retain(|name| question.may_use(&uses, name));
     let ids: Vec<&str> = names.iter().map(String::as_str).collect();
-    Ok(models_list(&ids))
+    Ok(models_list(question.client(), &ids))
 }
 
 /// Describes one model; it may be one that is not listed but fits a pattern.
 pub fn describe(question: &Question<'_>, id: &str) -> Result<Bytes> {
     question.must_be_known()?;
     if question.may_use(&question.uses(), id) {
-        Ok(model_object(id))
+        Ok(model_object(question.client(), id))
     } else {
         Err(model_not_found(id))
     }
 }
 
 impl Question<'_> {
+    /// The protocol in whose shape the answer is: two have the same path.
+    fn client(&self) -> ClientProtocol {
+        match self.headers.contains_key(ANTHROPIC_VERSION) {
+            true => ClientProtocol::Anthropic,
+            false => ClientProtocol::of_path(self.path),
+        }
+    }
+
     /// Refuses a caller without a key where no route is open to one.
     fn must_be_known(&self) -> Result<()> {
         let mut refused = None;
@@ -66,7 +89,8 @@ impl Question<'_> {
 
     /// The paths by which a model could be used, under the prefix of this request.
     fn uses(&self) -> [String; USES.len()] {
-        let at = self.path.find("/v1/models").unwrap_or(0);
+        let found = ["/v1/models", "/v1beta/models"].map(|path| self.path.find(path));
+        let at = found.into_iter().flatten().next().unwrap_or(0);
         USES.map(|usage| format!("{}{usage}", &self.path[..at]))
     }
 

@@ -6,7 +6,8 @@
 use super::admit::over;
 use super::routes::Routes;
 use crate::store::view::{BackendView, FleetView, RuleView, TenantView};
-use turnpike_protocol::vendor::{Transport, WireProtocol};
+use turnpike_protocol::Endpoint;
+use turnpike_protocol::vendor::Transport;
 
 /// What must have come of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,20 +46,23 @@ fn is_of_quotas(tenant: &TenantView, fleet: &FleetView) -> bool {
 }
 
 /// What the providers of a rule are sent: the highest need of those that may be asked.
-pub fn for_sending(rule: &RuleView) -> Need {
+pub fn for_sending(rule: &RuleView, endpoint: Endpoint) -> Need {
     let asked = rule.backends.iter().filter(|backend| backend.weight > 0);
-    asked.map(of_backend).max().unwrap_or(Need::Nothing)
+    asked
+        .map(|backend| of_backend(backend, endpoint))
+        .max()
+        .unwrap_or(Need::Nothing)
 }
 
-fn of_backend(backend: &BackendView) -> Need {
+fn of_backend(backend: &BackendView, endpoint: Endpoint) -> Need {
     let Some(provider) = backend.provider.load() else {
         return Need::Nothing;
     };
     let Ok(upstream) = &provider.state else {
         return Need::Nothing;
     };
-    let is_passed =
-        upstream.transport == Transport::Http && upstream.protocol == WireProtocol::OpenAI;
+    let takes_it = upstream.target("", 0).natives.contains(endpoint);
+    let is_passed = upstream.transport == Transport::Http && takes_it;
     let is_chosen_by_model = !backend.models.is_empty() || !upstream.models.is_empty();
     match is_passed {
         false => Need::Whole,

@@ -1,9 +1,23 @@
 //! Step 1: what a request asks for, told from its method and path.
 
 use http::{Method, StatusCode};
-use turnpike_protocol::{Operation, UnknownOperation};
+use turnpike_protocol::{Endpoint, Operation, UnknownOperation};
 
 use super::error::{RequestError, Result};
+
+/// Refuses what an operation's query asks for and nobody here does.
+///
+/// Without `alt=sse` Gemini streams one JSON array, which no SDK of its asks for.
+pub fn check_query(operation: &Operation, query: Option<&str>) -> Result<()> {
+    let mut parameters = query.unwrap_or_default().split('&');
+    match operation.endpoint() {
+        Endpoint::StreamGenerateContent if !parameters.any(|one| one == "alt=sse") => {
+            let message = "streams are told as server-sent events alone; add ?alt=sse";
+            Err(RequestError::bad_request("unsupported_parameter", message).param("alt"))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Recognises the operation, or says what there is.
 pub fn recognise(method: &Method, path: &str) -> Result<Operation> {
@@ -16,7 +30,7 @@ impl From<UnknownOperation> for RequestError {
             UnknownOperation::Path => Self::new(
                 StatusCode::NOT_FOUND,
                 "unknown_path",
-                "there is nothing at this path; use /v1/chat/completions, /v1/embeddings, /v1/realtime or /v1/models",
+                "there is nothing at this path; use one of OpenAI's (/v1/chat/completions, /v1/responses, /v1/embeddings, /v1/models, …), Anthropic's (/v1/messages) or Gemini's (/v1beta/models/MODEL:generateContent)",
             ),
             UnknownOperation::Method { allowed } => Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,

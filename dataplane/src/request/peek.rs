@@ -12,7 +12,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use turnpike_protocol::Head;
 
-use super::body_rules::{STALL, broken, check, check_size, stalled};
+use super::body_rules::{Form, STALL, broken, check_size, stalled};
 use super::error::{RequestError, Result};
 use super::need::Need;
 use super::upload::{REPLAY, Source};
@@ -48,6 +48,7 @@ pub enum Received {
 pub async fn read<B>(
     mut body: B,
     headers: &HeaderMap,
+    form: Form,
     max_bytes: u64,
     mut charge: Charge,
     note_end: impl FnOnce(u64),
@@ -68,10 +69,10 @@ where
     }
     charge.grow(begin.len() as u64)?;
     if !is_all {
-        let source = Source::new(body, exact, begin, max_bytes, charge)?;
+        let source = Source::new(body, exact, begin, form, max_bytes, charge)?;
         return Ok(Received::Begun(Box::new(source)));
     }
-    let head = scan(&begin)?;
+    let head = scan(&begin, &form)?;
     Ok(Received::Whole {
         bytes: begin,
         head,
@@ -155,10 +156,12 @@ impl Received {
     }
 }
 
-/// Finds the members that decide; the body is one whole JSON object with a model.
-pub fn scan(body: &[u8]) -> Result<Head> {
-    let head = turnpike_protocol::scan(body)?;
-    check(&head)?;
+/// Finds the members that decide.
+fn scan(body: &[u8], form: &Form) -> Result<Head> {
+    let mut scanner = form.scanner();
+    scanner.feed(body)?;
+    let head = scanner.finish()?;
+    form.check(&head)?;
     Ok(head)
 }
 
@@ -225,7 +228,15 @@ mod tests {
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        read(body, headers, max, Budget::default().charge(), |_| {}).await
+        read(
+            body,
+            headers,
+            Form::JSON,
+            max,
+            Budget::default().charge(),
+            |_| {},
+        )
+        .await
     }
 
     #[tokio::test]
@@ -310,14 +321,14 @@ mod tests {
                 Some("model"),
             ),
         ] {
-            let error = scan(body.as_bytes()).unwrap_err();
+            let error = scan(body.as_bytes(), &Form::JSON).unwrap_err();
             assert_eq!(error.code(), code, "{body}");
             assert_eq!(error.body("r").param.as_deref(), param, "{body}");
         }
-        assert!(scan(br#"{"model":"m"}"#).is_ok());
+        assert!(scan(br#"{"model":"m"}"#, &Form::JSON).is_ok());
         let named = |bytes: usize| format!(r#"{{"model":"{}"}}"#, "m".repeat(bytes));
-        assert!(scan(named(MAX_MODEL).as_bytes()).is_ok());
-        let error = scan(named(MAX_MODEL + 1).as_bytes()).unwrap_err();
+        assert!(scan(named(MAX_MODEL).as_bytes(), &Form::JSON).is_ok());
+        let error = scan(named(MAX_MODEL + 1).as_bytes(), &Form::JSON).unwrap_err();
         assert_eq!(error.code(), "invalid_model");
     }
 }

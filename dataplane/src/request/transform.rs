@@ -7,6 +7,7 @@
 
 use http::HeaderValue;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, USER_AGENT};
+use turnpike_protocol::Endpoint;
 use turnpike_protocol::vendor::WireProtocol;
 
 use super::error::REQUEST_ID;
@@ -19,11 +20,14 @@ const PASSED: [HeaderName; 3] = [
 ];
 /// Previews that a caller opts in to, understood by providers of the one protocol.
 const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
+/// The same of the other.
+const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Makes the head for a provider, all but its credentials and `host`.
 pub fn upstream_headers(
     caller: &HeaderMap,
     protocol: WireProtocol,
+    endpoint: Endpoint,
     request_id: &HeaderValue,
     is_streaming: Option<bool>,
 ) -> HeaderMap {
@@ -31,10 +35,19 @@ pub fn upstream_headers(
     for name in &PASSED {
         pass(caller, name, &mut headers);
     }
-    if protocol == WireProtocol::OpenAI {
-        pass(caller, &OPENAI_BETA, &mut headers);
+    match protocol {
+        WireProtocol::OpenAI => pass(caller, &OPENAI_BETA, &mut headers),
+        WireProtocol::Anthropic => pass(caller, &ANTHROPIC_BETA, &mut headers),
+        _ => {}
     }
     let accept = match is_streaming {
+        _ if matches!(
+            endpoint,
+            Endpoint::Speech | Endpoint::Transcriptions | Endpoint::Translations
+        ) =>
+        {
+            "*/*"
+        }
         Some(true) => "text/event-stream",
         Some(false) => "application/json",
         // It stands in what is still to come of the body.
@@ -42,7 +55,14 @@ pub fn upstream_headers(
     };
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    match endpoint.is_form() {
+        // Its boundary is in there.
+        true => pass(caller, &CONTENT_TYPE, &mut headers),
+        false => {
+            let json = HeaderValue::from_static("application/json");
+            headers.insert(CONTENT_TYPE, json);
+        }
+    }
     headers.insert(REQUEST_ID, request_id.clone());
     headers
 }
@@ -67,12 +87,13 @@ fn pass(caller: &HeaderMap, name: &HeaderName, headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
+    const CHAT: Endpoint = Endpoint::ChatCompletions;
     const ID: HeaderValue = HeaderValue::from_static("r-1");
 
     #[test]
     fn only_what_is_listed_passes() {
         let mut caller = HeaderMap::new();
-        let plain = upstream_headers(&caller, WireProtocol::OpenAI, &ID, Some(false));
+        let plain = upstream_headers(&caller, WireProtocol::OpenAI, CHAT, &ID, Some(false));
         for name in [
             "authorization",
             "proxy-authorization",
@@ -113,7 +134,7 @@ mod tests {
             );
         }
         assert_eq!(
-            upstream_headers(&caller, WireProtocol::OpenAI, &ID, Some(false)),
+            upstream_headers(&caller, WireProtocol::OpenAI, CHAT, &ID, Some(false)),
             plain
         );
         assert_eq!(socket_headers(&caller, &ID).len(), 1);
@@ -123,7 +144,7 @@ mod tests {
     fn previews_pass_to_their_own_protocol() {
         let caller = HeaderMap::from_iter([(OPENAI_BETA, HeaderValue::from_static("x=1"))]);
         let to = |protocol| {
-            upstream_headers(&caller, protocol, &ID, Some(true)).contains_key(OPENAI_BETA)
+            upstream_headers(&caller, protocol, CHAT, &ID, Some(true)).contains_key(OPENAI_BETA)
         };
         assert!(to(WireProtocol::OpenAI));
         assert!(!to(WireProtocol::Anthropic));

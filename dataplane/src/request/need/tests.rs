@@ -165,6 +165,10 @@ fn what_is_sent_needs_as_much_as_the_neediest_provider() {
         let routes = routes(rule(&[], backends.clone()), &[], &[]);
         let route = routes.iter().next().unwrap();
         let rule = route.rules().next().unwrap();
-        assert_eq!(for_sending(rule), expected, "{backends:?}");
+        assert_eq!(
+            for_sending(rule, Endpoint::ChatCompletions),
+            expected,
+            "{backends:?}"
+        );
     }
 }

@@ -9,11 +9,11 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::Sleep;
-use turnpike_protocol::{Head, Scanner};
+use turnpike_protocol::{BodyScanner, Head};
 
 use super::spill::Spilled;
 use crate::budget::Charge;
-use crate::request::body_rules::{STALL, broken, check, check_size, stalled};
+use crate::request::body_rules::{Form, STALL, broken, check_size, stalled};
 use crate::request::error::{RequestError, Result};
 
 /// Bytes that are written to disk together.
@@ -27,7 +27,8 @@ pub struct Source {
     announced: Option<u64>,
     max_bytes: u64,
     received: u64,
-    scanner: Scanner,
+    scanner: BodyScanner,
+    form: Form,
     /// The first bytes, on disk.
     spilled: Option<Spilled>,
     /// Those after them. What was let go is empty.
@@ -43,6 +44,7 @@ impl Source {
         body: B,
         announced: Option<u64>,
         begin: Bytes,
+        form: Form,
         max_bytes: u64,
         charge: Charge,
     ) -> Result<Self>
@@ -55,7 +57,8 @@ impl Source {
             announced,
             max_bytes,
             received: begin.len() as u64,
-            scanner: Scanner::new(),
+            scanner: form.scanner(),
+            form,
             spilled: None,
             held: Vec::new(),
             held_bytes: 0,
@@ -93,7 +96,7 @@ impl Source {
 
     /// Reads on until the model is known. Up to `head_bytes` are held, then they are on disk.
     pub async fn read_head(&mut self, head_bytes: u64) -> Result<()> {
-        while self.head().model.is_none() {
+        while self.form.has_model && self.head().model.is_none() {
             let Some(piece) = poll_fn(|cx| self.poll_receive(cx)).await? else {
                 break;
             };
@@ -225,7 +228,7 @@ impl Source {
         check_size(self.received, self.max_bytes)?;
         self.scanner.feed(&piece)?;
         if self.head().model.is_some() {
-            check(self.head())?;
+            self.form.check(self.head())?;
         }
         Ok(piece)
     }
@@ -234,7 +237,7 @@ impl Source {
         self.body = None;
         self.is_read = true;
         self.scanner.check_end()?;
-        check(self.head())
+        self.form.check(self.head())
     }
 
     async fn spill(&mut self) -> Result<()> {

@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, StreamBody};
 
 use super::*;
 use crate::budget::Budget;
+use crate::request::body_rules::Form;
 
 const CHAT: &Operation = &Operation::Of(turnpike_protocol::Endpoint::ChatCompletions);
 
@@ -16,7 +17,15 @@ fn source(pieces: &[&str], budget: &Budget) -> Source {
         .map(|piece| Ok::<_, std::io::Error>(Frame::data(Bytes::from((*piece).to_owned()))))
         .collect();
     let body = StreamBody::new(stream::iter(pieces));
-    Source::new(body, None, Bytes::new(), 64 << 20, budget.charge()).unwrap()
+    Source::new(
+        body,
+        None,
+        Bytes::new(),
+        Form::JSON,
+        64 << 20,
+        budget.charge(),
+    )
+    .unwrap()
 }
 
 async fn all(body: PiecesBody) -> Option<String> {
@@ -101,7 +110,7 @@ async fn an_attempt_stops_where_the_next_one_begins() {
         br#"{"model":"m","#,
     )))]);
     let body = StreamBody::new(begun.chain(stream::pending()));
-    let source = Source::new(body, None, Bytes::new(), 1000, budget.charge()).unwrap();
+    let source = Source::new(body, None, Bytes::new(), Form::JSON, 1000, budget.charge()).unwrap();
     let upload = Upload::new(source);
     let mut first = upload.flow(CHAT, None);
     assert!(futures::poll!(first.frame()).is_pending());
@@ -146,7 +155,15 @@ async fn who_is_over_the_bound_is_refused_as_soon_as_it_shows() {
 async fn a_caller_that_stops_sending_is_told_so() {
     let body = StreamBody::new(stream::pending::<std::result::Result<_, std::io::Error>>());
     assert!(!body.is_end_stream());
-    let mut source = Source::new(body, None, Bytes::new(), 9, Budget::default().charge()).unwrap();
+    let mut source = Source::new(
+        body,
+        None,
+        Bytes::new(),
+        Form::JSON,
+        9,
+        Budget::default().charge(),
+    )
+    .unwrap();
     let stalled = source.read_head(100).await;
     assert_eq!(code(stalled).unwrap(), "request_body_timeout");
 }
