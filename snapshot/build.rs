@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .boxed("turnpike.snapshot.v1.Upstream.service")
         .boxed("turnpike.snapshot.v1.Upstream.tls")
         .boxed("turnpike.snapshot.v1.Upstream.egress_proxy")
+        .boxed("turnpike.snapshot.v1.Upstream.manner")
         .compile_fds(files)?;
     Ok(())
 }

@@ -52,3 +52,21 @@ fn main() -> ExitCode {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use turnpike_crds::ai_provider::{Protocol, Vendor};
+
+    #[test]
+    fn resources_offer_what_the_data_plane_speaks() {
+        let presets = turnpike_protocol::PRESETS.iter().map(|one| one.name);
+        let mut spoken: Vec<&str> = presets.collect();
+        let mut offered: Vec<&str> = Vendor::ALL.iter().map(|one| one.as_str()).collect();
+        spoken.sort_unstable();
+        offered.sort_unstable();
+        assert_eq!(offered, spoken);
+        let spoken = turnpike_protocol::PROTOCOLS.iter().map(|one| one.as_str());
+        let offered = Protocol::ALL.iter().map(|one| one.as_str());
+        assert!(offered.eq(spoken));
+    }
+}

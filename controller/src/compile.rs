@@ -7,6 +7,7 @@
 pub mod finding;
 
 pub(crate) mod certificate;
+mod cloud;
 mod connection;
 mod consumer;
 mod credential;

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use turnpike_crds::ai_provider::{
-    CaCertificateKind, CaCertificateRef, EgressProxy, Protocol, ProviderCredential, ProviderGrant,
-    ProviderModel, ProviderState, ProviderTls, ProxyCredentialRef, ServiceRef, Vendor,
+    Aws, CaCertificateKind, CaCertificateRef, EgressProxy, Gcp, OnUnsupported, Protocol,
+    ProviderCredential, ProviderGrant, ProviderModel, ProviderState, ProviderTls,
+    ProxyCredentialRef, ServiceRef, Vendor,
 };
 use turnpike_crds::ai_route::{
     Allow, Authentication, AuthenticationMode, BackendRef, CertificateRef, ClientCaRef,
@@ -141,6 +142,13 @@ pub(crate) fn provider(namespace: &str, name: &str) -> Builder<AIProvider> {
             service_ref: None,
             tls: None,
             egress_proxy: None,
+            on_unsupported: OnUnsupported::Reject,
+            key_header: None,
+            paths: Vec::new(),
+            quirks: None,
+            azure: None,
+            aws: None,
+            gcp: None,
             credentials: Vec::new(),
             models: Vec::new(),
             timeouts: Default::default(),
@@ -206,6 +214,31 @@ impl Builder<AIProvider> {
         let url = url.into();
         self.0.spec.egress_proxy = Some(EgressProxy { url, secret_ref });
         self
+    }
+
+    /// Puts it into a region of AWS, at an address of its own.
+    pub(crate) fn aws(mut self, region: &str) -> Self {
+        self = self.of_server();
+        self.0.spec.aws = Some(Aws {
+            region: region.into(),
+        });
+        self
+    }
+
+    /// Puts it into Google's cloud, at an address of its own.
+    pub(crate) fn gcp(mut self, project: Option<&str>, location: &str) -> Self {
+        self = self.of_server();
+        self.0.spec.gcp = Some(Gcp {
+            project: project.map(str::to_owned),
+            location: location.into(),
+        });
+        self
+    }
+
+    fn of_server(mut self) -> Self {
+        self.0.spec.vendor = None;
+        self.0.spec.protocol = Some(Protocol::OpenAI);
+        self.url("https://models.example.com/v1")
     }
 
     /// Adds a credential: one key of a Secret, or all.

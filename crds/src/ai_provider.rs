@@ -37,9 +37,14 @@ use crate::status::{Status, conditions_of_object};
 #[x_kube(
     validation = Rule::new("has(self.vendor) != has(self.protocol)").message("set exactly one of vendor and protocol"),
     validation = Rule::new("!has(self.vendor) || self.vendor != 'Echo' || (!has(self.url) && !has(self.serviceRef) && !has(self.credentials) && !has(self.tls) && !has(self.egressProxy))").message("Echo is built into the gateway and calls nobody; remove url, serviceRef, credentials, tls and egressProxy"),
+    validation = Rule::new("!has(self.vendor) || has(self.url) || has(self.serviceRef) || !(self.vendor in ['AzureOpenAI', 'Cloudflare', 'Ollama', 'VLLM', 'SGLang', 'Triton', 'LMStudio', 'Generic'])").message("this vendor has no address of its own; set url, the base URL that its own clients use, or serviceRef"),
+    validation = Rule::new("!has(self.azure) || (has(self.vendor) && self.vendor == 'AzureOpenAI')").message("azure is for vendor AzureOpenAI; remove it"),
+    validation = Rule::new("!has(self.vendor) || self.vendor != 'Bedrock' || has(self.aws)").message("vendor Bedrock needs aws.region"),
+    validation = Rule::new("!has(self.vendor) || self.vendor != 'VertexAI' || has(self.gcp)").message("vendor VertexAI needs gcp"),
+    validation = Rule::new("!has(self.aws) || !has(self.gcp)").message("set aws or gcp, not both: a provider is in one cloud"),
     validation = Rule::new("!has(self.url) || !has(self.serviceRef)").message("set url or serviceRef, not both"),
     validation = Rule::new("!has(self.serviceRef) || (!has(self.tls) && !has(self.egressProxy))").message("pods behind a serviceRef are reached directly over plain HTTP; remove tls and egressProxy"),
-    validation = Rule::new("!has(self.protocol) || has(self.url) || has(self.serviceRef)").message("protocol needs url, the address that your server's own clients use as base URL, or serviceRef, a Service of this namespace")
+    validation = Rule::new("!has(self.protocol) || self.protocol == 'Bedrock' || has(self.url) || has(self.serviceRef)").message("protocol needs url, the address that your server's own clients use as base URL, or serviceRef, a Service of this namespace")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AIProviderSpec {
@@ -58,12 +63,35 @@ pub struct AIProviderSpec {
     /// behind a Service, over plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_ref: Option<ServiceRef>,
+    /// What becomes of what a request says and the provider has no word for.
+    #[serde(default)]
+    pub on_unsupported: OnUnsupported,
+    /// How keys are shown; default: as usual for the vendor or the protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_header: Option<KeyHeader>,
+    /// Where endpoints are that are not where the vendor or the protocol has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["endpoint".into()]))]
+    pub paths: Vec<EndpointPath>,
+    /// What sets the server apart from others that speak OpenAI's protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quirks: Option<Quirks>,
+    /// For vendor AzureOpenAI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azure: Option<Azure>,
     /// How connections over https are made; default: the certificates of public CAs are trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ProviderTls>,
     /// A forward proxy that connections to the provider go through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress_proxy: Option<EgressProxy>,
+    /// Where in Amazon's cloud; requests are signed for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<Aws>,
+    /// Where in Google's cloud.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gcp: Option<Gcp>,
     /// Keys, used in turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -192,15 +220,115 @@ pub struct ProxyCredentialRef {
     pub name: String,
 }
 
+/// A place in Amazon's cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Aws {
+    /// The region, such as `us-east-1`.
+    #[schemars(length(min = 1, max = 32), pattern(r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    pub region: String,
+}
+
+/// A place in Google's cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Gcp {
+    /// The project, by its id or number; needed for service accounts, and left out with an `apiKey`
+    /// of Vertex AI's express mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), pattern(r"^[a-z0-9.:-]+$"))]
+    pub project: Option<String>,
+    /// The location, such as `us-central1`.
+    #[serde(default = "Gcp::default_location")]
+    #[schemars(length(min = 1, max = 32), pattern(r"^[a-z0-9]+(-[a-z0-9]+)*$"))]
+    pub location: String,
+}
+
+impl Gcp {
+    fn default_location() -> String {
+        "global".to_owned()
+    }
+}
+
 /// A vendor that Turnpike knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Vendor {
     /// OpenAI.
     OpenAI,
+    /// OpenAI's models on Azure; needs `url`.
+    AzureOpenAI,
     /// Anthropic.
     Anthropic,
+    /// Gemini.
+    Gemini,
+    /// Vertex AI: Gemini, Claude and others on Google Cloud; needs `gcp`.
+    VertexAI,
+    /// Amazon Bedrock, by Converse; needs `aws`.
+    Bedrock,
+    /// Cohere.
+    Cohere,
+    /// Mistral.
+    Mistral,
     /// DeepSeek.
     DeepSeek,
+    /// Alibaba's Qwen, in DashScope's compatible mode.
+    Qwen,
+    /// Moonshot.
+    Moonshot,
+    /// Zhipu, GLM.
+    Zhipu,
+    /// MiniMax.
+    MiniMax,
+    /// ByteDance's Doubao, on Ark.
+    Doubao,
+    /// Baidu Qianfan.
+    Baidu,
+    /// Tencent Hunyuan.
+    Hunyuan,
+    /// iFlytek Spark.
+    Spark,
+    /// Baichuan.
+    Baichuan,
+    /// 01.AI.
+    Yi,
+    /// StepFun.
+    StepFun,
+    /// 360.
+    AI360,
+    /// SiliconFlow.
+    SiliconFlow,
+    /// LongCat.
+    LongCat,
+    /// Groq.
+    Groq,
+    /// xAI.
+    XAI,
+    /// Together AI.
+    Together,
+    /// Fireworks AI.
+    Fireworks,
+    /// OpenRouter.
+    OpenRouter,
+    /// Perplexity.
+    Perplexity,
+    /// Cloudflare Workers AI; needs `url`, which names the account.
+    Cloudflare,
+    /// GitHub Models.
+    GitHub,
+    /// NVIDIA NIM.
+    NVIDIA,
+    /// An Ollama server of your own; needs `url` or `serviceRef`.
+    Ollama,
+    /// A vLLM server of your own; needs `url` or `serviceRef`.
+    VLLM,
+    /// An SGLang server of your own; needs `url` or `serviceRef`.
+    SGLang,
+    /// Triton's OpenAI frontend; needs `url` or `serviceRef`.
+    Triton,
+    /// LM Studio; needs `url` or `serviceRef`.
+    LMStudio,
+    /// Any server that speaks OpenAI's protocol; needs `url` or `serviceRef`.
+    Generic,
     /// A deterministic model inside the gateway, for trials and tests; needs no network and no key.
     Echo,
 }
@@ -208,10 +336,120 @@ pub enum Vendor {
 /// A wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Protocol {
-    /// OpenAI chat completions and embeddings, as most servers speak it.
+    /// OpenAI's, as most servers speak it: chat completions, embeddings, images, audio.
     OpenAI,
     /// Anthropic Messages.
     Anthropic,
+    /// Gemini's generateContent.
+    Gemini,
+    /// Amazon Bedrock's Converse; needs `aws`.
+    Bedrock,
+    /// Cohere's v2.
+    Cohere,
+}
+
+/// What becomes of a member of a request that the provider's protocol has no word for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnUnsupported {
+    /// The request is refused with 400, and the member named.
+    #[default]
+    Reject,
+    /// The member is left out, and named in the answer's `x-turnpike-dropped`.
+    Drop,
+}
+
+/// How the provider is shown a key, where that is not as usual for what it speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyHeader {
+    /// The header that carries it, such as `x-api-key`.
+    #[schemars(length(min = 1, max = 64), pattern(r"^[A-Za-z0-9-]+$"))]
+    pub header: String,
+    /// Stands before the key with a space, such as `Bearer`; default: the key stands alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32), pattern(r"^[A-Za-z0-9-]+$"))]
+    pub scheme: Option<String>,
+}
+
+/// Where the provider has an endpoint, where that is not as usual for what it speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EndpointPath {
+    /// The endpoint. One that the protocol does not have is taken as clients send it from then on.
+    pub endpoint: EndpointName,
+    /// Appended to the base URL's path; `{model}` stands for the model's name.
+    #[schemars(length(min = 1, max = 256), pattern(r"^/[!-~]*$"))]
+    pub path: String,
+}
+
+/// An endpoint that clients ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[expect(missing_docs, reason = "each is named as the vendor names it")]
+pub enum EndpointName {
+    ChatCompletions,
+    Completions,
+    Embeddings,
+    Responses,
+    ImageGenerations,
+    ImageEdits,
+    ImageVariations,
+    Speech,
+    Transcriptions,
+    Translations,
+    Moderations,
+    Rerank,
+    Messages,
+    CountTokens,
+}
+
+/// What sets a server apart from others that speak OpenAI's protocol; what is not said is as usual
+/// for the vendor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Quirks {
+    /// Knows the role `developer`; else it is sent as `system`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub developer_role: Option<bool>,
+    /// Takes `stream_options`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_options: Option<bool>,
+    /// Takes `response_format` of type `json_schema`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json_schema: Option<bool>,
+    /// Takes `parallel_tool_calls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    /// Takes `max_completion_tokens`; else it is sent as `max_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_completion_tokens: Option<bool>,
+    /// Where it is told how much to think.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<ReasoningField>,
+}
+
+/// Where a server is told how much to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReasoningField {
+    /// `reasoning_effort`.
+    Effort,
+    /// `reasoning: {effort | max_tokens | enabled}`, as OpenRouter has it.
+    Object,
+    /// `thinking: {type: enabled | disabled}`, as Zhipu has it.
+    ThinkingType,
+    /// `enable_thinking` and `thinking_budget`, as Qwen has it.
+    EnableThinking,
+    /// Nowhere.
+    None,
+}
+
+/// What Azure needs to know besides a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Azure {
+    /// The version of the API, such as `2024-10-21`: the model is a deployment, and its name is in the
+    /// path. Without it the API without versions is asked, at `/openai/v1`.
+    #[schemars(length(min = 1, max = 32), pattern(r"^[0-9a-z-]+$"))]
+    pub api_version: String,
 }
 
 /// One or more keys for the provider.
@@ -221,7 +459,10 @@ pub struct ProviderCredential {
     /// Names the credential in logs and metrics.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// The Secret that holds the key; without `key`, every value of the Secret is one key.
+    /// The Secret that holds the key; without `key`, every value of the Secret is one key. Where
+    /// `aws` or `gcp` is set, the Secret is one key: `accessKey`, `secretKey` and, if it has one,
+    /// `sessionToken`, or else `apiKey` (AWS); `serviceAccount`, the JSON that Google gives out, or
+    /// else `apiKey` (Google).
     pub secret_ref: SecretRef,
 }
 
@@ -286,23 +527,148 @@ impl Default for Timeouts {
 }
 
 impl Vendor {
+    /// All of them.
+    pub const ALL: &[Vendor] = &[
+        Vendor::OpenAI,
+        Vendor::AzureOpenAI,
+        Vendor::Anthropic,
+        Vendor::Gemini,
+        Vendor::VertexAI,
+        Vendor::Bedrock,
+        Vendor::Cohere,
+        Vendor::Mistral,
+        Vendor::DeepSeek,
+        Vendor::Qwen,
+        Vendor::Moonshot,
+        Vendor::Zhipu,
+        Vendor::MiniMax,
+        Vendor::Doubao,
+        Vendor::Baidu,
+        Vendor::Hunyuan,
+        Vendor::Spark,
+        Vendor::Baichuan,
+        Vendor::Yi,
+        Vendor::StepFun,
+        Vendor::AI360,
+        Vendor::SiliconFlow,
+        Vendor::LongCat,
+        Vendor::Groq,
+        Vendor::XAI,
+        Vendor::Together,
+        Vendor::Fireworks,
+        Vendor::OpenRouter,
+        Vendor::Perplexity,
+        Vendor::Cloudflare,
+        Vendor::GitHub,
+        Vendor::NVIDIA,
+        Vendor::Ollama,
+        Vendor::VLLM,
+        Vendor::SGLang,
+        Vendor::Triton,
+        Vendor::LMStudio,
+        Vendor::Generic,
+        Vendor::Echo,
+    ];
+
     /// The name as written in resources.
     pub fn as_str(self) -> &'static str {
         match self {
             Vendor::OpenAI => "OpenAI",
+            Vendor::AzureOpenAI => "AzureOpenAI",
             Vendor::Anthropic => "Anthropic",
+            Vendor::Gemini => "Gemini",
+            Vendor::VertexAI => "VertexAI",
+            Vendor::Bedrock => "Bedrock",
+            Vendor::Cohere => "Cohere",
+            Vendor::Mistral => "Mistral",
             Vendor::DeepSeek => "DeepSeek",
+            Vendor::Qwen => "Qwen",
+            Vendor::Moonshot => "Moonshot",
+            Vendor::Zhipu => "Zhipu",
+            Vendor::MiniMax => "MiniMax",
+            Vendor::Doubao => "Doubao",
+            Vendor::Baidu => "Baidu",
+            Vendor::Hunyuan => "Hunyuan",
+            Vendor::Spark => "Spark",
+            Vendor::Baichuan => "Baichuan",
+            Vendor::Yi => "Yi",
+            Vendor::StepFun => "StepFun",
+            Vendor::AI360 => "AI360",
+            Vendor::SiliconFlow => "SiliconFlow",
+            Vendor::LongCat => "LongCat",
+            Vendor::Groq => "Groq",
+            Vendor::XAI => "XAI",
+            Vendor::Together => "Together",
+            Vendor::Fireworks => "Fireworks",
+            Vendor::OpenRouter => "OpenRouter",
+            Vendor::Perplexity => "Perplexity",
+            Vendor::Cloudflare => "Cloudflare",
+            Vendor::GitHub => "GitHub",
+            Vendor::NVIDIA => "NVIDIA",
+            Vendor::Ollama => "Ollama",
+            Vendor::VLLM => "VLLM",
+            Vendor::SGLang => "SGLang",
+            Vendor::Triton => "Triton",
+            Vendor::LMStudio => "LMStudio",
+            Vendor::Generic => "Generic",
             Vendor::Echo => "Echo",
         }
     }
 }
 
 impl Protocol {
+    /// All of them.
+    pub const ALL: &[Protocol] = &[
+        Protocol::OpenAI,
+        Protocol::Anthropic,
+        Protocol::Gemini,
+        Protocol::Bedrock,
+        Protocol::Cohere,
+    ];
+
     /// The name as written in resources.
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::OpenAI => "OpenAI",
             Protocol::Anthropic => "Anthropic",
+            Protocol::Gemini => "Gemini",
+            Protocol::Bedrock => "Bedrock",
+            Protocol::Cohere => "Cohere",
+        }
+    }
+}
+
+impl EndpointName {
+    /// The name as written in resources.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndpointName::ChatCompletions => "ChatCompletions",
+            EndpointName::Completions => "Completions",
+            EndpointName::Embeddings => "Embeddings",
+            EndpointName::Responses => "Responses",
+            EndpointName::ImageGenerations => "ImageGenerations",
+            EndpointName::ImageEdits => "ImageEdits",
+            EndpointName::ImageVariations => "ImageVariations",
+            EndpointName::Speech => "Speech",
+            EndpointName::Transcriptions => "Transcriptions",
+            EndpointName::Translations => "Translations",
+            EndpointName::Moderations => "Moderations",
+            EndpointName::Rerank => "Rerank",
+            EndpointName::Messages => "Messages",
+            EndpointName::CountTokens => "CountTokens",
+        }
+    }
+}
+
+impl ReasoningField {
+    /// The name as written in resources.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReasoningField::Effort => "Effort",
+            ReasoningField::Object => "Object",
+            ReasoningField::ThinkingType => "ThinkingType",
+            ReasoningField::EnableThinking => "EnableThinking",
+            ReasoningField::None => "None",
         }
     }
 }

@@ -7,10 +7,11 @@
 //! may have; through a `proxy` or not; `kept` is what it remembers, and `chunks` hands on together what came
 //! together, `patient` hears an answer that comes before the request was read. `endpoint` is a server behind a
 //! Service; `echo` answers without any; `balance` and `keys` say which provider or endpoint and which key is next.
-//! Nothing here knows routes, consumers or quotas.
+//! `credentials` sign requests and have tokens given for them. Nothing here knows routes, consumers or quotas.
 
 pub mod addresses;
 pub mod balance;
+pub mod credentials;
 pub mod echo;
 pub mod endpoint;
 pub mod keys;

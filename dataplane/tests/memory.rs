@@ -316,6 +316,8 @@ fn shared() -> Vec<(Name, Snapshot)> {
         service: None,
         tls: None,
         egress_proxy: None,
+        manner: None,
+        cloud: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {

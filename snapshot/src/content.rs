@@ -6,7 +6,7 @@ use crate::credential::Credential;
 use crate::domain::{Authentication, Backend, Domain, OnDisconnect, Route, Rule, Template};
 use crate::endpoints::Endpoints;
 use crate::name::{Name, ObjectName};
-use crate::provider::{Provider, ProviderKind, Upstream};
+use crate::provider::{KeySecret, Provider, ProviderKey, ProviderKind, Upstream};
 use crate::quota::Quota;
 use crate::retries::Retries;
 use crate::rules::Rules;
@@ -102,6 +102,8 @@ impl Snapshot {
                     (upstream.service.is_some(), ENDPOINTS),
                     (upstream.tls.is_some(), PROVIDER_TLS),
                     (upstream.egress_proxy.is_some(), EGRESS_PROXY),
+                    (upstream.manner.is_some(), PROVIDER_MANNER),
+                    (is_of_cloud(upstream), CLOUDS),
                 ];
                 let needs = needs.into_iter().filter(|(is_needed, _)| *is_needed);
                 [upstream.kind.feature()]
@@ -149,6 +151,10 @@ pub const H2C: &str = "h2c";
 pub const PROVIDER_TLS: &str = "provider-tls";
 /// Of a data plane that reaches a provider through its proxy alone.
 pub const EGRESS_PROXY: &str = "egress-proxy";
+/// Of a data plane that speaks to a provider in the manner that it is told to.
+pub const PROVIDER_MANNER: &str = "provider-manner";
+/// Of a data plane that signs requests to clouds, and has access tokens given to it for them.
+pub const CLOUDS: &str = "clouds";
 /// Of a data plane that heeds what a backend may not be asked for.
 pub const GRANTS: &str = "grants";
 /// Of a data plane that shows a domain's certificates and asks callers for theirs.
@@ -158,6 +164,11 @@ pub const FAILOVER: &str = "failover";
 
 /// Of a data plane that reads answers on whose callers have hung up.
 pub const ON_DISCONNECT: &str = "on-disconnect";
+
+fn is_of_cloud(upstream: &Upstream) -> bool {
+    let is_plain = |key: &ProviderKey| matches!(key.secret, KeySecret::Plain(_));
+    upstream.cloud.is_some() || !upstream.keys.iter().all(is_plain)
+}
 
 fn domain_references(domain: &Domain) -> Vec<Name> {
     let routes = domain.routes.iter();

@@ -24,8 +24,8 @@ pub mod version;
 mod content;
 
 pub use content::{
-    EGRESS_PROXY, ENDPOINTS, FAILOVER, GRANTS, H2C, HALT, ON_DISCONNECT, PROVIDER_TLS, SUSPENSION,
-    Snapshot, TEMPLATES, TLS,
+    CLOUDS, EGRESS_PROXY, ENDPOINTS, FAILOVER, GRANTS, H2C, HALT, ON_DISCONNECT, PROVIDER_MANNER,
+    PROVIDER_TLS, SUSPENSION, Snapshot, TEMPLATES, TLS,
 };
 pub use name::Name;
 pub use version::Version;

@@ -35,12 +35,52 @@ pub struct Upstream {
     pub tls: Option<Box<UpstreamTls>>,
     /// What connections go through; `None`: nothing.
     pub egress_proxy: Option<Box<EgressProxy>>,
+    /// How it is spoken to, where that is not as usual for what it speaks.
+    pub manner: Option<Box<Manner>>,
+    /// Where in a vendor's cloud; `None`: that is of no account.
+    pub cloud: Option<Box<Cloud>>,
     /// Used in turn; empty: requests carry no key.
     pub keys: Vec<ProviderKey>,
     /// Empty: every model name is passed on as it is.
     pub models: Vec<Model>,
     /// How long each part of an attempt may take.
     pub timeouts: Timeouts,
+}
+
+/// How a provider is spoken to. Names are those of the resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// What it has no word for is left out and told; else the request is refused.
+    pub drops_unsupported: bool,
+    /// The header that carries keys, and what stands before them.
+    pub key_header: Option<KeyHeader>,
+    /// Endpoints and their paths behind the base URL.
+    pub paths: Vec<(String, String)>,
+    /// What is said of its quirks.
+    pub quirks: Quirks,
+    /// The version of Azure's API.
+    pub azure_api_version: Option<String>,
+}
+
+/// How keys are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHeader {
+    /// The header's name.
+    pub name: String,
+    /// Stands before the key with a space.
+    pub scheme: Option<String>,
+}
+
+/// What is said of a server's quirks; `None`: as usual for the vendor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in the resource, which explains them")]
+pub struct Quirks {
+    pub developer_role: Option<bool>,
+    pub stream_options: Option<bool>,
+    pub json_schema: Option<bool>,
+    pub parallel_tool_calls: Option<bool>,
+    pub max_completion_tokens: Option<bool>,
+    pub reasoning: Option<String>,
 }
 
 /// A provider that no new request is sent to, as somebody decided. What is needed to send is not
@@ -119,13 +159,92 @@ pub enum ProviderKind {
     Protocol(String),
 }
 
+/// A place in a vendor's cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Cloud {
+    /// Of Amazon's.
+    Aws {
+        /// Such as `us-east-1`.
+        region: String,
+    },
+    /// Of Google's.
+    Gcp {
+        /// By its id or number; `None`: paths name none.
+        project: Option<String>,
+        /// Such as `us-central1`, or `global`.
+        location: String,
+    },
+}
+
 /// A key for the provider.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProviderKey {
     /// Names it in logs and metrics: `<credential>` or `<credential>/<key of the Secret>`.
     pub name: String,
     /// The key itself.
-    pub secret: String,
+    pub secret: KeySecret,
+}
+
+/// What a provider is shown, or what that is made from.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum KeySecret {
+    /// Shown as it is.
+    Plain(String),
+    /// Signs each request.
+    Aws(AwsKey),
+    /// Signs what access tokens are given for.
+    GoogleServiceAccount(GoogleServiceAccount),
+    /// Is given access tokens.
+    Entra(EntraKey),
+}
+
+/// An access key of AWS.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct AwsKey {
+    /// Its id, `AKIA…` or `ASIA…`.
+    pub access_key: String,
+    /// What signs.
+    pub secret_key: String,
+    /// Of a key that was lent for a time.
+    pub session_token: Option<String>,
+}
+
+/// A service account of Google Cloud, with one of its keys.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct GoogleServiceAccount {
+    /// Who it is.
+    pub email: String,
+    /// Which of its keys; `None`: not told.
+    pub key_id: Option<String>,
+    /// An RSA key, PKCS#8 in DER.
+    pub private_key: Vec<u8>,
+    /// Who gives tokens; `None`: Google's own.
+    pub token_uri: Option<String>,
+}
+
+/// An application that Microsoft Entra knows by a secret.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct EntraKey {
+    /// The directory, by its id or domain.
+    pub tenant_id: String,
+    /// The application.
+    pub client_id: String,
+    /// What it proves that by.
+    pub client_secret: String,
+    /// Who gives tokens, as a base URL; `None`: Microsoft's public cloud.
+    pub authority: Option<String>,
+}
+
+impl From<String> for KeySecret {
+    fn from(secret: String) -> Self {
+        Self::Plain(secret)
+    }
+}
+
+impl From<&str> for KeySecret {
+    fn from(secret: &str) -> Self {
+        Self::Plain(secret.to_owned())
+    }
 }
 
 /// A model that the provider offers.
@@ -155,6 +274,36 @@ impl fmt::Debug for ProviderKey {
         f.debug_struct("ProviderKey")
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for KeySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            KeySecret::Plain(_) => "Plain(..)",
+            KeySecret::Aws(_) => "Aws(..)",
+            KeySecret::GoogleServiceAccount(_) => "GoogleServiceAccount(..)",
+            KeySecret::Entra(_) => "Entra(..)",
+        })
+    }
+}
+
+impl fmt::Debug for AwsKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsKey").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for GoogleServiceAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GoogleServiceAccount")
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EntraKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EntraKey").finish_non_exhaustive()
     }
 }
 

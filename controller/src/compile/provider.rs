@@ -8,15 +8,16 @@
 
 use hyper::Uri;
 use turnpike_crds::AIProviderSpec;
-use turnpike_crds::ai_provider::{ProviderCredential, ProviderModel, ProviderState};
+use turnpike_crds::ai_provider::{OnUnsupported, ProviderCredential, ProviderModel, ProviderState};
 use turnpike_snapshot::name::ObjectName;
 use turnpike_snapshot::provider::{
-    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
+    Halt, Halted, KeyHeader, Manner, Model, Provider, ProviderKey, ProviderKind, Quirks, Service,
+    Timeouts, Upstream,
 };
 
 use crate::compile::finding::{Finding, Issue, Subject, joined};
 use crate::compile::reference::{glob_issue, glob_issues, secret_issue};
-use crate::compile::{connection, endpoints};
+use crate::compile::{cloud, connection, endpoints};
 use crate::glob;
 use crate::index::Index;
 use crate::index::secrets::SecretFault;
@@ -65,6 +66,8 @@ pub(crate) fn compile(index: &Index, name: &ObjectName) -> Option<Provider> {
         service,
         tls: connection.tls,
         egress_proxy: connection.egress_proxy,
+        manner: manner(spec),
+        cloud: cloud::place(spec),
         keys,
         models: spec.models.iter().map(model).collect(),
         timeouts: Timeouts {
@@ -127,6 +130,32 @@ fn kind(spec: &AIProviderSpec) -> Option<ProviderKind> {
         .or(protocol.map(ProviderKind::Protocol))
 }
 
+/// `None`: nothing is said of it.
+fn manner(spec: &AIProviderSpec) -> Option<Box<Manner>> {
+    let quirks = spec.quirks.clone().unwrap_or_default();
+    let paths = spec.paths.iter();
+    let manner = Manner {
+        drops_unsupported: spec.on_unsupported == OnUnsupported::Drop,
+        key_header: spec.key_header.as_ref().map(|header| KeyHeader {
+            name: header.header.to_ascii_lowercase(),
+            scheme: header.scheme.clone(),
+        }),
+        paths: paths
+            .map(|path| (path.endpoint.as_str().to_owned(), path.path.clone()))
+            .collect(),
+        quirks: Quirks {
+            developer_role: quirks.developer_role,
+            stream_options: quirks.stream_options,
+            json_schema: quirks.json_schema,
+            parallel_tool_calls: quirks.parallel_tool_calls,
+            max_completion_tokens: quirks.max_completion_tokens,
+            reasoning: quirks.reasoning.map(|field| field.as_str().to_owned()),
+        },
+        azure_api_version: spec.azure.as_ref().map(|azure| azure.api_version.clone()),
+    };
+    (manner != Manner::default()).then(|| Box::new(manner))
+}
+
 fn model(model: &ProviderModel) -> Model {
     Model {
         name: model.name.clone(),
@@ -168,7 +197,9 @@ fn spec_issues(spec: &AIProviderSpec) -> Vec<Issue> {
         Some(glob_issue(&path, &model.name, &fault))
     });
     let connection = connection::spec_issues(spec);
-    url.into_iter().chain(connection).chain(models).collect()
+    let cloud = cloud::spec_issue(spec);
+    let url = url.into_iter().chain(cloud);
+    url.chain(connection).chain(models).collect()
 }
 
 /// A grant's glob that is none admits nothing; the provider itself is as good as before.
@@ -196,20 +227,37 @@ fn keys(index: &Index, name: &ObjectName, spec: &AIProviderSpec) -> (Vec<Provide
     let mut issues = Vec::new();
     for (at, credential) in spec.credentials.iter().enumerate() {
         let path = format!("spec.credentials[{at}].secretRef");
+        match cloud::key(index, &name.namespace, spec, credential) {
+            Some(Ok(key)) => {
+                keys.push(key);
+                continue;
+            }
+            Some(Err(fault)) => {
+                issues.push(fault.issue(index, &path));
+                continue;
+            }
+            None => {}
+        }
         for value in values(index, &name.namespace, credential) {
             match value.and_then(|(name, value)| readable(name, value)) {
                 Ok(key) => keys.push(key),
-                Err(KeyFault::Secret(fault)) => issues.push(secret_issue(index, &path, &fault)),
-                Err(KeyFault::Unreadable(key)) => issues.push(Issue::new(
-                    Subject::ResolvedRefs,
-                    "InvalidKey",
-                    &path,
-                    format!("{key} is no key: it must be one line of printable ASCII"),
-                )),
+                Err(fault) => issues.push(key_issue(index, &path, fault)),
             }
         }
     }
     (keys, issues)
+}
+
+fn key_issue(index: &Index, path: &str, fault: KeyFault) -> Issue {
+    match fault {
+        KeyFault::Secret(fault) => secret_issue(index, path, &fault),
+        KeyFault::Unreadable(key) => Issue::new(
+            Subject::ResolvedRefs,
+            "InvalidKey",
+            path,
+            format!("{key} is no key: it must be one line of printable ASCII"),
+        ),
+    }
 }
 
 enum KeyFault {
@@ -244,12 +292,17 @@ fn values<'a>(
 
 /// A key is sent in a header, where other bytes have no place.
 fn readable(name: String, value: &[u8]) -> Result<ProviderKey, KeyFault> {
-    let is_printable = value.iter().all(|byte| (b' '..=b'~').contains(byte));
-    match str::from_utf8(value) {
-        Ok(secret) if is_printable => Ok(ProviderKey {
+    match printable(value) {
+        Some(secret) => Ok(ProviderKey {
             name,
-            secret: secret.to_owned(),
+            secret: secret.into(),
         }),
-        _ => Err(KeyFault::Unreadable(name)),
+        None => Err(KeyFault::Unreadable(name)),
     }
+}
+
+fn printable(value: &[u8]) -> Option<String> {
+    let is_printable = value.iter().all(|byte| (b' '..=b'~').contains(byte));
+    let text = str::from_utf8(value).ok().filter(|_| is_printable)?;
+    Some(text.to_owned())
 }

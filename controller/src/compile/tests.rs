@@ -78,6 +78,8 @@ fn upstream(keys: &[(&str, &str)], models: &[(&str, Option<&str>)]) -> Snapshot 
         service: None,
         tls: None,
         egress_proxy: None,
+        manner: None,
+        cloud: None,
         keys: keys.collect(),
         models: models.collect(),
         timeouts: timeouts(),

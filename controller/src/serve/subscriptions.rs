@@ -384,7 +384,12 @@ impl Subscriptions {
                 version,
                 references: Some(references),
             };
-            self.send(name, held, Change::Upsert(version, content), draft);
+            self.send(
+                name,
+                held,
+                Change::Upsert(version, Box::new(content)),
+                draft,
+            );
         } else {
             self.withhold(name, lacking, draft);
         }

@@ -17,7 +17,7 @@ pub struct Unit {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// It has this content now.
-    Upsert(Version, proto::Content),
+    Upsert(Version, Box<proto::Content>),
     /// There is nothing under it.
     Absent,
     /// Nothing that this client asked for needs it any more.
@@ -42,7 +42,7 @@ fn to_proto((name, change): (Arc<Name>, Change)) -> proto::Change {
     let change = match change {
         Change::Upsert(version, content) => Wire::Upsert(proto::Upsert {
             version: version.to_bytes(),
-            content: Some(content),
+            content: Some(*content),
         }),
         Change::Absent => Wire::Absent(proto::Absent {}),
         Change::Drop => Wire::Drop(proto::Drop {}),

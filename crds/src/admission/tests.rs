@@ -237,10 +237,10 @@ fn the_extremes_of_what_the_schema_takes_can_be_read() {
 
 #[test]
 fn an_unknown_word_is_told_with_the_known_ones() {
-    let spec = json!({"vendor": "Nobody"});
+    let spec = json!({"protocol": "Nobody", "url": "https://a.test"});
     assert_eq!(
         faults("AIProvider", spec),
-        ["spec.vendor: \"Nobody\" is none of OpenAI, Anthropic, DeepSeek, Echo"]
+        ["spec.protocol: \"Nobody\" is none of OpenAI, Anthropic, Gemini, Bedrock, Cohere"]
     );
 }
 

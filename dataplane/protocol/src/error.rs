@@ -14,8 +14,8 @@ use serde::Serialize;
 use crate::json;
 use crate::operation::ClientProtocol;
 
-pub use classify::{FaultClass, ProviderError, classify};
-pub(crate) use classify::{classify_in_stream, tells_error};
+pub use classify::{FaultClass, ProviderError, classify, classify_named};
+pub(crate) use classify::{classify_aws, classify_aws_bare, classify_in_stream, tells_error};
 
 /// The kind of an error, as the field `type` tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,11 +99,17 @@ pub fn encode_error(client: ClientProtocol, error: &ErrorBody) -> Bytes {
 /// Writes the event that ends a stream of which nothing came, in the client's protocol.
 pub fn error_event(client: ClientProtocol, error: &ErrorBody) -> Bytes {
     let mut out = Vec::with_capacity(320);
-    write_error_event(&mut out, client, error);
+    write_error_event(&mut out, client, error, 0);
     Bytes::from(out)
 }
 
-pub(crate) fn write_error_event(out: &mut Vec<u8>, client: ClientProtocol, error: &ErrorBody) {
+/// Appends the event that ends a stream. `sequence` is its number where the protocol numbers events.
+pub(crate) fn write_error_event(
+    out: &mut Vec<u8>,
+    client: ClientProtocol,
+    error: &ErrorBody,
+    sequence: u64,
+) {
     match client {
         ClientProtocol::OpenAI | ClientProtocol::Gemini => {
             out.extend_from_slice(b"data: ");
@@ -115,7 +121,7 @@ pub(crate) fn write_error_event(out: &mut Vec<u8>, client: ClientProtocol, error
         }
         ClientProtocol::Responses => {
             out.extend_from_slice(b"event: error\ndata: ");
-            json::write(out, &ResponsesEvent::from(error));
+            json::write(out, &ResponsesEvent::new(error, sequence));
         }
     }
     out.extend_from_slice(b"\n\n");
@@ -265,16 +271,19 @@ struct ResponsesEvent<'a> {
     message: &'a str,
     param: Option<&'a str>,
     request_id: &'a str,
+    /// Clients demand it of every event.
+    sequence_number: u64,
 }
 
-impl<'a> From<&'a ErrorBody> for ResponsesEvent<'a> {
-    fn from(error: &'a ErrorBody) -> Self {
+impl<'a> ResponsesEvent<'a> {
+    fn new(error: &'a ErrorBody, sequence_number: u64) -> Self {
         ResponsesEvent {
             r#type: "error",
             code: &error.code,
             message: &error.message,
             param: error.param.as_deref(),
             request_id: &error.request_id,
+            sequence_number,
         }
     }
 }

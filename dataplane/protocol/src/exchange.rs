@@ -7,6 +7,7 @@ mod decode;
 mod dialects;
 mod embeddings;
 pub(crate) mod events;
+mod opaque;
 pub(crate) mod pass;
 mod passing;
 mod stream;
@@ -16,9 +17,12 @@ use bytes::Bytes;
 use crate::fault::{Losses, OnUnsupported, Unsupported};
 use crate::head::{Head, Member};
 use crate::json;
+use crate::openai;
+use crate::openai::embeddings::Encoding;
 use crate::operation::{ClientProtocol, Endpoint, Endpoints, Operation};
 use crate::splice::{self, Pieces, Splice};
 use crate::vendor::{Quirks, WireProtocol};
+use crate::vertex;
 
 pub use decode::Decoded;
 pub use stream::ReplyStream;
@@ -38,6 +42,9 @@ pub struct Target<'a> {
     pub upstream_model: &'a str,
     /// Seconds since 1970; stands in translated answers, whose protocol lacks a date of its own.
     pub created: u64,
+    /// Anthropic's protocol in a cloud: the version that stands in the body, in place of the model,
+    /// which is in the path. `None`: the model is in the body, and the version in a header.
+    pub anthropic_version: Option<&'static str>,
 }
 
 impl<'a> Target<'a> {
@@ -50,6 +57,7 @@ impl<'a> Target<'a> {
             on_unsupported: OnUnsupported::Reject,
             upstream_model,
             created,
+            anthropic_version: None,
         }
     }
 }
@@ -75,17 +83,29 @@ pub struct ReplyPlan {
     /// Whether the answer's bytes pass as they come.
     pub(crate) passes: bool,
     pub(crate) streaming: bool,
+    /// Whether the answer passes without being looked at.
+    pub(crate) is_opaque: bool,
+    /// How translated vectors are told.
+    pub(crate) encoding: Encoding,
     /// Whether the client asked for the usage chunk.
     pub(crate) wants_usage: bool,
-    /// The model as the client called it; translated answers repeat it.
+    /// The model as the client called it; answers repeat it.
     pub(crate) model: String,
+    /// Whether the provider calls it otherwise.
+    pub(crate) is_renamed: bool,
     pub(crate) created: u64,
 }
 
 impl ReplyPlan {
-    /// Whether the answer was asked for as a stream.
+    /// Whether the answer is handed over as it comes.
     pub fn is_streaming(&self) -> bool {
-        self.streaming
+        self.streaming || self.is_opaque
+    }
+
+    /// Whether the answer may be anything, and passes as it comes: sound, a transcript, events that are
+    /// no conversation. Its type is the provider's to tell.
+    pub fn is_opaque(&self) -> bool {
+        self.is_opaque
     }
 
     /// What the provider speaks, for [`crate::classify`].
@@ -130,18 +150,47 @@ pub fn encode(
 ) -> Result<Outgoing, Unsupported> {
     let endpoint = operation.endpoint();
     let mut losses = Losses::new(target.on_unsupported);
+    let given = body;
     let body = if target.natives.contains(endpoint) {
-        let edits = edits(operation, head, Some(target.upstream_model));
-        splice::apply(body, &edits.splices)
+        let asks = target.quirks.stream_options;
+        let mut edits = edits(operation, head, Some(target.upstream_model), asks).splices;
+        if endpoint == Endpoint::ChatCompletions {
+            edits.extend(openai::repair::edits(body, &target.quirks));
+        }
+        splice::apply(body, &in_cloud(operation, head, body, target, edits))
     } else {
         let written = translate(operation, body, target, &mut losses)?;
         Pieces::from_iter([written])
     };
+    let mut reply = plan(operation, head, target);
+    if endpoint == Endpoint::Embeddings && !reply.passes {
+        reply.encoding = openai::embeddings::encoding(given);
+    }
     Ok(Outgoing {
         body,
-        reply: plan(operation, head, target),
+        reply,
         dropped: losses.dropped,
     })
+}
+
+/// Where Anthropic's version stands in the body, `model` gives way to it.
+fn in_cloud(
+    operation: &Operation,
+    head: &Head,
+    body: &[u8],
+    target: &Target<'_>,
+    edits: Vec<Splice>,
+) -> Vec<Splice> {
+    let endpoint = operation.endpoint();
+    match target.anthropic_version {
+        Some(version) if target.protocol == WireProtocol::Anthropic => {
+            let edit = vertex::claude_edit(endpoint, head, body, version);
+            let is_renamed = endpoint == Endpoint::CountTokens;
+            let kept = edits.into_iter().filter(|_| is_renamed);
+            kept.chain(edit).collect()
+        }
+        _ => edits,
+    }
 }
 
 /// Reads a request in the client's protocol and writes it in the provider's.
@@ -161,25 +210,25 @@ fn translate(
     };
     let mut conversation = conversation?;
     conversation.stream |= endpoint == Endpoint::StreamGenerateContent;
-    let written = dialects::write(&conversation, target, losses);
-    written.unwrap_or_else(|| Err(no_such_operation(operation, target)))
+    dialects::write(&conversation, target, losses)
 }
 
 /// Plans how to read the answer to a request of this head.
 pub fn plan(operation: &Operation, head: &Head, target: &Target<'_>) -> ReplyPlan {
-    let asked = head.model.as_ref().map(|model| model.value.as_str());
+    let said = head.model.as_ref().map(|model| model.value.as_str());
+    let asked = operation.model().or(said);
     ReplyPlan {
         client: operation.client_protocol(),
         provider: target.protocol,
         operation: operation.clone(),
         passes: target.natives.contains(operation.endpoint()),
         streaming: is_streaming(operation, head),
+        is_opaque: is_opaque(operation, head),
+        encoding: Encoding::default(),
         wants_usage: head.wants_usage(),
-        model: operation
-            .model()
-            .or(asked)
-            .unwrap_or(target.upstream_model)
-            .to_owned(),
+        model: asked.unwrap_or(target.upstream_model).to_owned(),
+        is_renamed: !target.upstream_model.is_empty()
+            && asked.is_some_and(|asked| asked != target.upstream_model),
         created: target.created,
     }
 }
@@ -189,7 +238,17 @@ pub fn is_streaming(operation: &Operation, head: &Head) -> bool {
     match operation.endpoint() {
         Endpoint::StreamGenerateContent => true,
         Endpoint::GenerateContent => false,
+        Endpoint::ImageGenerations => head.is_streaming(),
         endpoint => endpoint.is_generation() && head.is_streaming(),
+    }
+}
+
+fn is_opaque(operation: &Operation, head: &Head) -> bool {
+    match operation.endpoint() {
+        // As text, subtitles or JSON, whichever is asked for.
+        Endpoint::Speech | Endpoint::Transcriptions | Endpoint::Translations => true,
+        Endpoint::ImageEdits => head.is_streaming(),
+        _ => false,
     }
 }
 
@@ -225,13 +284,19 @@ pub struct Edits {
 /// Says what must change where the protocol stays: the model's name, and on streams that the usage is
 /// told.
 ///
-/// `upstream_model` of `None`: the provider takes the caller's name for it. What is missing of the
+/// `asks_for_usage`: the provider takes `stream_options`. `upstream_model` of `None`: the provider takes the caller's name for it. What is missing of the
 /// body is added at its end, since only there it is known to be missing.
 ///
 /// Where `stream_options` comes before `stream`, the usage is asked for in any case: no provider takes
 /// options of a stream that is none, whatever they say. A `stream_options` of `null` that comes before
 /// `stream` stays if it has passed by then: the usage of that stream is an estimate.
-pub fn edits(operation: &Operation, head: &Head, upstream_model: Option<&str>) -> Edits {
+pub fn edits(
+    operation: &Operation,
+    head: &Head,
+    upstream_model: Option<&str>,
+    asks_for_usage: bool,
+) -> Edits {
+    let asks_for_usage = asks_for_usage && has_stream_options(operation);
     let mut splices = Vec::new();
     let mut added = Vec::new();
     if let Some(model) = upstream_model.filter(|_| operation.model().is_none()) {
@@ -252,7 +317,7 @@ pub fn edits(operation: &Operation, head: &Head, upstream_model: Option<&str>) -
             }
         }
     }
-    if has_stream_options(operation) && may_stream(head) && !head.wants_usage() {
+    if asks_for_usage && may_stream(head) && !head.wants_usage() {
         match ask_for_usage(head) {
             Asking::Edit(edit) => splices.push(edit),
             Asking::Add => {
@@ -273,12 +338,17 @@ pub fn edits(operation: &Operation, head: &Head, upstream_model: Option<&str>) -
     }
     Edits {
         splices,
-        are_all: head.is_whole() || are_all(operation, head, upstream_model),
+        are_all: head.is_whole() || are_all(operation, head, upstream_model, asks_for_usage),
     }
 }
 
 /// Whether what is still to come cannot ask for another edit.
-fn are_all(operation: &Operation, head: &Head, upstream_model: Option<&str>) -> bool {
+fn are_all(
+    operation: &Operation,
+    head: &Head,
+    upstream_model: Option<&str>,
+    asks_for_usage: bool,
+) -> bool {
     let has_model = head.model.is_some() || head.null_model.is_some();
     let options = head.stream_options.as_ref();
     let has_usage = options.is_some_and(|options| options.include_usage.is_some());
@@ -288,7 +358,7 @@ fn are_all(operation: &Operation, head: &Head, upstream_model: Option<&str>) -> 
         None => false,
     };
     (has_model || upstream_model.is_none() || operation.model().is_some())
-        && (asks || !has_stream_options(operation))
+        && (asks || !asks_for_usage)
 }
 
 fn may_stream(head: &Head) -> bool {

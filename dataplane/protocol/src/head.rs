@@ -41,8 +41,8 @@ pub struct Head {
     pub stream: Option<Member<bool>>,
     /// What is asked of the stream.
     pub stream_options: Option<StreamOptions>,
-    /// The output allowance: the larger of `max_completion_tokens` and `max_tokens`, since providers
-    /// differ in which of the two they heed.
+    /// The output allowance: the largest of `max_completion_tokens`, `max_tokens` and the Responses
+    /// API's `max_output_tokens`, since providers differ in which of them they heed.
     pub max_tokens: Option<u64>,
     /// How many answers are asked for.
     pub n: Option<u64>,
@@ -129,11 +129,15 @@ impl HeadError {
 
 /// Reads the head of a body as it comes, whichever it is written in.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "JSON, which nearly every request is, is scanned without an allocation"
+)]
 pub enum BodyScanner {
     /// A JSON object.
     Json(Scanner),
     /// `multipart/form-data`.
-    Form(FormScanner),
+    Form(Box<FormScanner>),
 }
 
 impl BodyScanner {

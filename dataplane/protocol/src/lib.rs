@@ -8,11 +8,14 @@
 #![warn(missing_docs)]
 
 mod anthropic;
+mod bedrock;
+mod cohere;
 pub mod echo;
 pub mod error;
 pub mod exchange;
 pub mod fault;
 mod gate;
+mod gemini;
 mod hash;
 pub mod head;
 mod json;
@@ -21,16 +24,19 @@ mod message;
 mod openai;
 pub mod operation;
 pub mod realtime;
+mod responses;
 pub mod splice;
 pub mod sse;
 mod strict;
 pub mod usage;
 pub mod vendor;
+pub mod vertex;
 pub mod websocket;
 
 pub use echo::{EchoEnd, EchoReply, EchoStep, echo};
 pub use error::{
-    ErrorBody, ErrorKind, FaultClass, ProviderError, classify, encode_error, error_event,
+    ErrorBody, ErrorKind, FaultClass, ProviderError, classify, classify_named, encode_error,
+    error_event,
 };
 pub use exchange::{Decoded, Edits, Outgoing, ReplyPlan, ReplyStream, Target, edits, encode, plan};
 pub use fault::{BadReply, OnUnsupported, StreamFault, Unsupported};
@@ -40,5 +46,4 @@ pub use operation::{ClientProtocol, Endpoint, Endpoints, Operation, UnknownOpera
 pub use usage::Usage;
 pub use vendor::{
     Auth, PRESETS, PROTOCOLS, Preset, Quirks, ReasoningField, Transport, WireProtocol, preset,
-    upstream_path,
 };

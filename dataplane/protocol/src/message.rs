@@ -5,6 +5,7 @@
 //! implements by a state machine that cannot write an invalid order. N + M pieces, not N × M.
 
 pub(crate) mod embedding;
+pub(crate) mod in_order;
 
 use std::borrow::Cow;
 
@@ -249,6 +250,11 @@ pub(crate) trait Emitter: Emit + std::fmt::Debug + Send {
 
     /// Bytes of content so far.
     fn output_bytes(&self) -> u64;
+
+    /// The number of the event that would come next, where the protocol numbers its events.
+    fn next_sequence(&self) -> u64 {
+        0
+    }
 }
 
 /// Reads a provider's stream, cut anywhere, into deltas.
@@ -271,7 +277,7 @@ pub(crate) trait Decode: std::fmt::Debug + Send {
 }
 
 /// One piece of a streamed answer, in the order in which a provider says it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Delta<'a> {
     Start {
         id: &'a str,

@@ -129,6 +129,13 @@ impl Endpoint {
         }
     }
 
+    /// The endpoint of a name that resources may say a path for.
+    pub fn named(name: &str) -> Option<Self> {
+        let known = BY_SUFFIX.iter().map(|(_, endpoint)| *endpoint);
+        let mut known = known.chain([Endpoint::GenerateContent, Endpoint::StreamGenerateContent]);
+        known.find(|endpoint| endpoint.as_str() == name)
+    }
+
     /// Whether it asks a model to go on with a conversation or a text.
     pub fn is_generation(self) -> bool {
         matches!(
@@ -421,7 +428,7 @@ mod tests {
         );
         assert_eq!(of("/v1/models/a%2Fb:generateContent").model(), Some("a/b"));
         assert_eq!(
-            recognise("POST", "/v1beta/models/a:predict"),
+            recognise("POST", "/v1beta/tuned/a:predict"),
             Err(UnknownOperation::Path)
         );
     }

@@ -85,6 +85,16 @@ impl<'a> Members<'a> {
         Ok(Self { path, left })
     }
 
+    /// Calls members in camel case, whatever case they came in: Google takes both.
+    pub(crate) fn camel_case(mut self) -> Self {
+        for (name, _) in &mut self.left {
+            if name.contains('_') {
+                *name = Cow::Owned(camel(name));
+            }
+        }
+        self
+    }
+
     /// Takes a member unless it is absent or null.
     pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let at = self.left.iter().position(|(key, _)| key == name)?;
@@ -181,6 +191,17 @@ impl<'a> Members<'a> {
         }
         Ok(())
     }
+}
+
+fn camel(name: &str) -> String {
+    let mut words = name.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let mut letters = word.chars();
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel
 }
 
 /// Opens a value that must be an array.

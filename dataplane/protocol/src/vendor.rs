@@ -1,8 +1,14 @@
 //! Vendors as data: which protocol each speaks, where, and how a key is shown.
 
+mod paths;
+mod presets;
+
 use std::str::FromStr;
 
-use crate::operation::{Endpoint, Endpoints, Operation};
+use crate::operation::{Endpoint, Endpoints};
+
+pub use paths::{At, path, segment};
+pub use presets::{PRESETS, preset};
 
 /// What a provider speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,24 +23,15 @@ pub enum WireProtocol {
     Bedrock,
     /// Cohere's v2.
     Cohere,
-    /// Alibaba's DashScope, in its own words.
-    DashScope,
-    /// A Dify application.
-    Dify,
-    /// A Coze bot.
-    Coze,
 }
 
 /// All of them.
-pub const PROTOCOLS: [WireProtocol; 8] = [
+pub const PROTOCOLS: [WireProtocol; 5] = [
     WireProtocol::OpenAI,
     WireProtocol::Anthropic,
     WireProtocol::Gemini,
     WireProtocol::Bedrock,
     WireProtocol::Cohere,
-    WireProtocol::DashScope,
-    WireProtocol::Dify,
-    WireProtocol::Coze,
 ];
 
 impl WireProtocol {
@@ -46,9 +43,6 @@ impl WireProtocol {
             WireProtocol::Gemini => "Gemini",
             WireProtocol::Bedrock => "Bedrock",
             WireProtocol::Cohere => "Cohere",
-            WireProtocol::DashScope => "DashScope",
-            WireProtocol::Dify => "Dify",
-            WireProtocol::Coze => "Coze",
         }
     }
 
@@ -57,14 +51,15 @@ impl WireProtocol {
         match self {
             WireProtocol::Anthropic => Auth::XApiKey,
             WireProtocol::Gemini => Auth::XGoogApiKey,
-            _ => Auth::Bearer,
+            WireProtocol::Bedrock => Auth::Aws,
+            WireProtocol::OpenAI | WireProtocol::Cohere => Auth::Bearer,
         }
     }
 
     /// The path of the base URL that clients of a server of one's own are usually given.
     pub fn default_path(self) -> &'static str {
         match self {
-            WireProtocol::OpenAI | WireProtocol::Dify => "/v1",
+            WireProtocol::OpenAI => "/v1",
             _ => "",
         }
     }
@@ -106,10 +101,7 @@ impl WireProtocol {
                 }
             }
             WireProtocol::Cohere => const { Endpoints::of(&[Endpoint::Rerank]) },
-            WireProtocol::Bedrock
-            | WireProtocol::DashScope
-            | WireProtocol::Dify
-            | WireProtocol::Coze => Endpoints::default(),
+            WireProtocol::Bedrock => Endpoints::default(),
         }
     }
 }
@@ -186,10 +178,16 @@ impl FromStr for WireProtocol {
 pub enum Auth {
     /// `authorization: Bearer KEY`
     Bearer,
+    /// `authorization: KEY`
+    Raw,
     /// `x-api-key: KEY` and [`ANTHROPIC_VERSION`].
     XApiKey,
+    /// `api-key: KEY`
+    ApiKey,
     /// `x-goog-api-key: KEY`
     XGoogApiKey,
+    /// AWS's Signature Version 4, or `authorization: Bearer KEY` with one of Bedrock's API keys.
+    Aws,
     /// No key at all.
     None,
 }
@@ -214,89 +212,27 @@ pub struct Preset {
     pub name: &'static str,
     /// What it speaks.
     pub protocol: WireProtocol,
-    /// Where it is reached unless told otherwise.
+    /// Where it is reached unless told otherwise; `None`: it is everybody's own.
     pub base_url: Option<&'static str>,
     /// How it is shown a key.
     pub auth: Auth,
     /// Where its answers come from.
     pub transport: Transport,
+    /// What it takes as clients send it besides what its protocol has.
+    pub more: Endpoints,
+    /// Where it has endpoints at other places than is usual for its protocol.
+    pub paths: &'static [(Endpoint, At)],
+    /// What sets it apart.
+    pub quirks: Quirks,
 }
 
-/// All vendors known.
-/// Source of the addresses: each vendor's API reference and official SDK, November 2026.
-pub const PRESETS: &[Preset] = &[
-    over_http("OpenAI", WireProtocol::OpenAI, "https://api.openai.com/v1"),
-    over_http(
-        "Anthropic",
-        WireProtocol::Anthropic,
-        "https://api.anthropic.com",
-    ),
-    over_http(
-        "DeepSeek",
-        WireProtocol::OpenAI,
-        "https://api.deepseek.com/v1",
-    ),
-    Preset {
-        name: "Echo",
-        protocol: WireProtocol::OpenAI,
-        base_url: None,
-        auth: Auth::None,
-        transport: Transport::Echo,
-    },
-];
-
-const fn over_http(name: &'static str, protocol: WireProtocol, url: &'static str) -> Preset {
-    let auth = match protocol {
-        WireProtocol::Anthropic => Auth::XApiKey,
-        WireProtocol::Gemini => Auth::XGoogApiKey,
-        _ => Auth::Bearer,
-    };
-    Preset {
-        name,
-        protocol,
-        base_url: Some(url),
-        auth,
-        transport: Transport::Http,
-    }
-}
-
-/// Finds a vendor by its exact name.
-pub fn preset(vendor: &str) -> Option<&'static Preset> {
-    PRESETS.iter().find(|preset| preset.name == vendor)
-}
-
-/// The path of an operation, to be appended to a provider's base URL as the vendor's own SDK does.
-///
-/// OpenAI base URLs end in `/v1`, Anthropic's do not. What Anthropic lacks (embeddings, Realtime) is refused
-/// before anybody asks for its path.
-pub fn upstream_path(protocol: WireProtocol, operation: &Operation) -> &'static str {
-    match (protocol, operation.endpoint()) {
-        (WireProtocol::OpenAI, Endpoint::ChatCompletions) => "/chat/completions",
-        (WireProtocol::OpenAI, Endpoint::Embeddings) => "/embeddings",
-        (WireProtocol::OpenAI, Endpoint::Models) => "/models",
-        (WireProtocol::OpenAI, Endpoint::Realtime) => "/realtime",
-        (WireProtocol::Anthropic, Endpoint::Models) => "/v1/models",
-        _ => "/v1/messages",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_preset_is_found_by_name_and_shows_keys_as_its_protocol_does() {
-        for one in PRESETS {
-            assert_eq!(preset(one.name), Some(one));
-            assert_eq!(
-                WireProtocol::from_str(one.protocol.as_str()),
-                Ok(one.protocol)
-            );
-            match one.transport {
-                Transport::Http => assert_eq!(one.auth, one.protocol.default_auth()),
-                Transport::Echo => assert_eq!((one.auth, one.base_url), (Auth::None, None)),
-            }
+impl Preset {
+    /// The endpoints that it takes as clients send them.
+    pub fn natives(&self) -> Endpoints {
+        const ECHOED: Endpoints = Endpoints::of(&[Endpoint::ChatCompletions, Endpoint::Embeddings]);
+        match self.transport {
+            Transport::Echo => ECHOED,
+            Transport::Http => self.protocol.natives().and(self.more),
         }
-        assert_eq!(preset("openai"), None);
     }
 }

@@ -8,18 +8,21 @@ mod choose;
 mod course;
 mod retry_after;
 mod send;
+mod sign;
 mod upgrade;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tokio::time::Instant;
-use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport};
-use turnpike_protocol::{FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor};
+use turnpike_protocol::vendor::{ANTHROPIC_VERSION, Transport, WireProtocol};
+use turnpike_protocol::{
+    Endpoint, FaultClass, Head, Operation, Outgoing, ReplyPlan, Target, vendor,
+};
 
 use course::{Course, Turn};
 use send::{Content, Letter, send};
@@ -38,6 +41,8 @@ use crate::budget::Charge;
 use crate::store::view::{RuleView, UpstreamView};
 use crate::upstream::{AnswerBody, Pool, echo};
 
+/// Where AWS says what kind of error it is.
+const AWS_ERROR: &str = "x-amzn-errortype";
 /// Why no other attempt followed one that failed: what was sent of the body is not kept.
 const NOT_REPLAYABLE: &str = "body_too_large";
 
@@ -116,6 +121,8 @@ impl From<Received> for OrderBody {
 /// An answer, and hints of the request that its provider has no word for.
 pub struct Attempted {
     pub answer: Answer,
+    /// Of an answer that passes unread.
+    pub content_type: Option<HeaderValue>,
     pub dropped: Vec<String>,
 }
 
@@ -222,17 +229,31 @@ async fn once(
             echo::answer(&asked, &body.concat())
         }
         _ => {
+            let asked = match &planned {
+                Planned::Already(reply, _) => reply.upstream_endpoint(),
+                Planned::OncePassed(_) => order.operation.endpoint(),
+            };
+            let is_streaming = content.is_streaming();
             let letter = Letter {
-                head: head(order, candidate, upstream, content.is_streaming(), account)?,
+                head: head(
+                    order,
+                    candidate,
+                    (upstream, &target),
+                    asked,
+                    is_streaming,
+                    account,
+                )?,
                 content,
+                signer: candidate.signer(upstream),
             };
             send(pool, letter, upstream, &mut clocks, account).await?
         }
     };
     if !response.status().is_success() {
-        return Err(refusal(response, upstream, &mut clocks, account).await);
+        return Err(refusal(response, target.protocol, &mut clocks, account).await);
     }
     refuse_encoded(response.headers())?;
+    let said = response.headers().get(CONTENT_TYPE).cloned();
     let mut body = response.into_body();
     let (reply, dropped) = match planned {
         Planned::Already(reply, dropped) => (reply, dropped),
@@ -249,7 +270,14 @@ async fn once(
         }
     })?;
     account.first_token();
-    Ok(Attempted { answer, dropped })
+    let content_type = reply
+        .is_opaque()
+        .then(|| transform::passed_type(said.as_ref()));
+    Ok(Attempted {
+        answer,
+        content_type,
+        dropped,
+    })
 }
 
 /// How the answer is to be read.
@@ -279,6 +307,7 @@ fn content<'a>(order: &'a Order<'_>, target: &Target<'_>) -> Result<(Content<'a>
                 upload,
                 operation: order.operation,
                 model: (!order.model.is_empty()).then(|| target.upstream_model.into()),
+                asks_for_usage: target.quirks.stream_options,
             };
             Ok((content, Planned::OncePassed(upload)))
         }
@@ -354,23 +383,21 @@ fn note(account: &mut Account, candidate: &Candidate<'_>, upstream: &UpstreamVie
 fn head(
     order: &Order<'_>,
     candidate: &Candidate<'_>,
-    upstream: &UpstreamView,
+    (upstream, target): (&UpstreamView, &Target<'_>),
+    asked: Endpoint,
     is_streaming: Option<bool>,
     account: &Account,
 ) -> Result<Parts> {
     let mut request = Request::new(());
-    let path = vendor::upstream_path(upstream.protocol, order.operation);
-    let uri = upstream
-        .base_url
-        .as_ref()
-        .and_then(|base| base.join(path).ok());
+    let model = &candidate.upstream_model;
+    let uri = upstream.uri(asked, model, is_streaming == Some(true));
     *request.uri_mut() =
         uri.ok_or_else(|| RequestError::provider_unavailable("it has no usable URL"))?;
     *request.method_mut() = Method::POST;
     let id = account.id().header();
     let endpoint = order.operation.endpoint();
     *request.headers_mut() =
-        transform::upstream_headers(order.headers, upstream.protocol, endpoint, id, is_streaming);
+        transform::upstream_headers(order.headers, target.protocol, endpoint, id, is_streaming);
     if upstream.auth == vendor::Auth::XApiKey {
         let (name, value) = ANTHROPIC_VERSION;
         request
@@ -386,14 +413,22 @@ fn head(
 /// Reads what a provider says instead of an answer.
 async fn refusal(
     response: Response<AnswerBody>,
-    upstream: &UpstreamView,
+    protocol: WireProtocol,
     clocks: &mut Clocks,
     account: &mut Account,
 ) -> RequestError {
     account.spent(Spent::Refused);
     let (parts, body) = response.into_parts();
     let body = relay::read_error(body, clocks).await;
-    let said = turnpike_protocol::classify(upstream.protocol, parts.status.as_u16(), &body);
+    let status = parts.status.as_u16();
+    let named = parts
+        .headers
+        .get(AWS_ERROR)
+        .and_then(|name| name.to_str().ok());
+    let said = match named {
+        Some(name) => turnpike_protocol::classify_named(protocol, status, name, &body),
+        None => turnpike_protocol::classify(protocol, status, &body),
+    };
     let class = said.class;
     let error = RequestError::from(said);
     let after = parts.headers.get(RETRY_AFTER);

@@ -52,7 +52,7 @@ impl Form {
     pub fn scanner(&self) -> BodyScanner {
         match &self.boundary {
             None => BodyScanner::Json(Scanner::new()),
-            Some(boundary) => BodyScanner::Form(FormScanner::new(boundary)),
+            Some(boundary) => BodyScanner::Form(Box::new(FormScanner::new(boundary))),
         }
     }
 

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::header::CONNECTION;
+use http::header::{CONNECTION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -230,10 +230,14 @@ async fn carry(
     }
     let Attempted {
         mut answer,
+        content_type,
         dropped,
     } = outcome?;
     if let Answer::Whole(decoded) = &mut answer {
         note_answer(account, decoded);
+    }
+    if let Some(kind) = content_type {
+        headers.insert(CONTENT_TYPE, kind);
     }
     if let Some(value) = dropped_fields(&dropped) {
         headers.insert(DROPPED_FIELDS, value);

@@ -9,6 +9,8 @@ use crate::store::view::{BackendView, FleetView, RuleView, TenantView};
 use turnpike_protocol::Endpoint;
 use turnpike_protocol::vendor::Transport;
 
+use crate::upstream::credentials::Signer;
+
 /// What must have come of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
@@ -62,7 +64,10 @@ fn of_backend(backend: &BackendView, endpoint: Endpoint) -> Need {
         return Need::Nothing;
     };
     let takes_it = upstream.target("", 0).natives.contains(endpoint);
-    let is_passed = upstream.transport == Transport::Http && takes_it;
+    let signers = upstream.keys.iter().filter_map(|key| key.signer.as_ref());
+    let is_passed = upstream.transport == Transport::Http
+        && takes_it
+        && !signers.clone().any(Signer::needs_whole_body);
     let is_chosen_by_model = !backend.models.is_empty() || !upstream.models.is_empty();
     match is_passed {
         false => Need::Whole,

@@ -33,6 +33,10 @@ use crate::drains::TenantDrains;
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// A provider's answer, ready for the client.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "whole answers are common, and boxing them costs each an allocation"
+)]
 pub enum Answer {
     /// Complete.
     Whole(Decoded),
@@ -72,7 +76,9 @@ fn answer_of(
     mut headers: HeaderMap,
     body: ResponseBody,
 ) -> Response<ResponseBody> {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // What passes unread is of the type that its provider says.
+    let usual = HeaderValue::from_static(content_type);
+    headers.entry(CONTENT_TYPE).or_insert(usual);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     let mut response = Response::new(body);
     *response.headers_mut() = headers;

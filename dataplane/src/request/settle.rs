@@ -394,6 +394,7 @@ impl Account {
             reasoning: tokens.reasoning,
             audio_input: tokens.audio_input,
             audio_output: tokens.audio_output,
+            ..Usage::default()
         };
         self.gateway.metrics.tokens(&usage, tokens.estimated);
     }

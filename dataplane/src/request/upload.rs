@@ -81,10 +81,15 @@ impl Upload {
 
     /// Gives the body for one attempt, and stops the one before. `model`: what the provider calls it,
     /// where that may differ.
-    pub fn flow(&self, operation: &Operation, model: Option<&str>) -> PiecesBody {
+    pub fn flow(
+        &self,
+        operation: &Operation,
+        model: Option<&str>,
+        asks_for_usage: bool,
+    ) -> PiecesBody {
         let mut state = self.0.lock();
         state.stop();
-        let edits = edits(operation, state.source.head(), model);
+        let edits = edits(operation, state.source.head(), model, asks_for_usage);
         let length = match edits.are_all {
             true => state.source.length(),
             false => None,
@@ -93,7 +98,7 @@ impl Upload {
         let flow = Flow::new(
             self.0.clone(),
             state.turn,
-            (operation.clone(), model.map(Into::into)),
+            (operation.clone(), model.map(Into::into), asks_for_usage),
             edits,
         );
         PiecesBody::pulled(flow, length)

@@ -16,6 +16,7 @@ use super::view::{
     FleetCertificatesSlot, FleetSlot, ProviderSlot, QuotaSlot, RulesSlot, TenantSlot,
 };
 
+use crate::upstream::credentials::TokensTable;
 use crate::upstream::{Plain, Ways};
 
 /// Where a domain's current form is; the aliases of a wildcard share its slot.
@@ -37,6 +38,8 @@ pub(crate) struct Tables {
     pub(crate) fleet_certificates: FleetCertificatesSlot,
     /// How connections to providers are made.
     pub(crate) ways: Ways,
+    /// What those in clouds are shown.
+    pub(crate) tokens: TokensTable,
     /// The time in seconds since 1970, as coarse as whoever sets it.
     now: AtomicU32,
 }
@@ -140,6 +143,7 @@ impl Default for Tables {
             authorities: Table::default(),
             fleet_certificates: Slot::empty(),
             ways: Ways::default(),
+            tokens: TokensTable::default(),
             now: AtomicU32::new(0),
         }
     }

@@ -26,6 +26,7 @@ pub use turnpike_snapshot::quota::{Amount, CounterPer, OnStoreFailure};
 
 use super::glob::GlobError;
 use super::slot::{ProviderRuntime, Slot};
+use crate::upstream::credentials::CredentialError;
 use crate::upstream::endpoint::Known;
 use crate::upstream::way::WayError;
 
@@ -97,6 +98,9 @@ pub enum CompileError {
     /// Connections cannot be made as it wants.
     #[error("{0}")]
     Way(#[from] WayError),
+    /// A credential that cannot be used.
+    #[error("credential {0}: {1}")]
+    Credential(String, CredentialError),
     /// Something that must be in force first is not.
     #[error("{0}, which it refers to, is not in force")]
     Missing(turnpike_snapshot::Name),

@@ -12,6 +12,7 @@ mod quota_sentinel;
 mod quota_server;
 mod request_answers;
 mod request_anthropic;
+mod request_clouds;
 mod request_drain;
 mod request_failover;
 mod request_faults;

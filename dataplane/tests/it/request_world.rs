@@ -45,6 +45,8 @@ pub(super) fn upstream(protocol: &str, url: &str) -> Upstream {
         service: None,
         tls: None,
         egress_proxy: None,
+        manner: None,
+        cloud: None,
         keys: vec![ProviderKey {
             name: "main".into(),
             secret: PROVIDER_KEY.into(),
@@ -73,6 +75,8 @@ pub(super) fn echo() -> Upstream {
         service: None,
         tls: None,
         egress_proxy: None,
+        manner: None,
+        cloud: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: timeouts(),

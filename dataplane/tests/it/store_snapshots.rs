@@ -64,6 +64,8 @@ pub(crate) fn provider(vendor: &str) -> Say {
         service: None,
         tls: None,
         egress_proxy: None,
+        manner: None,
+        cloud: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {

@@ -20,16 +20,16 @@ fn good() -> Script {
 }
 
 /// A proxy that knows every name as one server's.
-struct FakeProxy {
+pub(super) struct FakeProxy {
     address: SocketAddr,
     /// The heads of the requests.
-    asked: Arc<Mutex<Vec<String>>>,
+    pub(super) asked: Arc<Mutex<Vec<String>>>,
     _server: AbortOnDropHandle<()>,
 }
 
 impl FakeProxy {
     /// `refusal`: what it says instead of connecting.
-    async fn start(provider: SocketAddr, refusal: Option<&'static str>) -> Self {
+    pub(super) async fn start(provider: SocketAddr, refusal: Option<&'static str>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::<Mutex<Vec<String>>>::default();
@@ -47,7 +47,7 @@ impl FakeProxy {
         }
     }
 
-    fn proxy(&self, user: Option<(&str, &str)>) -> EgressProxy {
+    pub(super) fn proxy(&self, user: Option<(&str, &str)>) -> EgressProxy {
         let user = user.map(|(name, password)| ProxyUser {
             name: name.into(),
             password: password.into(),

@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::{ConvertError, non_empty};
 use crate::proto;
 use crate::proto::provider::State;
-use crate::proto::upstream::Kind;
+use crate::proto::provider_key::Made;
+use crate::proto::upstream::{Cloud as ProtoCloud, Kind};
 use crate::provider::{
-    EgressProxy, Halt, Halted, Identity, Model, Provider, ProviderKey, ProviderKind, ProxyUser,
-    Service, Timeouts, Upstream, UpstreamTls,
+    AwsKey, Cloud, EgressProxy, EntraKey, GoogleServiceAccount, Halt, Halted, Identity, KeyHeader,
+    KeySecret, Manner, Model, Provider, ProviderKey, ProviderKind, ProxyUser, Quirks, Service,
+    Timeouts, Upstream, UpstreamTls,
 };
 
 impl From<&Provider> for proto::Provider {
@@ -88,22 +90,82 @@ impl From<proto::Model> for Model {
     }
 }
 
+impl From<&Manner> for proto::Manner {
+    fn from(manner: &Manner) -> Self {
+        let header = manner.key_header.clone();
+        let (key_header, scheme) = header.map_or((String::new(), None), |it| (it.name, it.scheme));
+        let paths = manner
+            .paths
+            .iter()
+            .map(|(endpoint, path)| proto::EndpointPath {
+                endpoint: endpoint.clone(),
+                path: path.clone(),
+            });
+        Self {
+            drops_unsupported: manner.drops_unsupported,
+            key_header,
+            key_scheme: scheme.unwrap_or_default(),
+            paths: paths.collect(),
+            quirks: (manner.quirks != Quirks::default()).then(|| (&manner.quirks).into()),
+            azure_api_version: manner.azure_api_version.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<proto::Manner> for Manner {
+    fn from(manner: proto::Manner) -> Self {
+        let scheme = non_empty(manner.key_scheme);
+        let name = non_empty(manner.key_header);
+        let paths = manner
+            .paths
+            .into_iter()
+            .map(|path| (path.endpoint, path.path));
+        Self {
+            drops_unsupported: manner.drops_unsupported,
+            key_header: name.map(|name| KeyHeader { name, scheme }),
+            paths: paths.collect(),
+            quirks: manner.quirks.map(Into::into).unwrap_or_default(),
+            azure_api_version: non_empty(manner.azure_api_version),
+        }
+    }
+}
+
+impl From<&Quirks> for proto::Quirks {
+    fn from(quirks: &Quirks) -> Self {
+        Self {
+            developer_role: quirks.developer_role,
+            stream_options: quirks.stream_options,
+            json_schema: quirks.json_schema,
+            parallel_tool_calls: quirks.parallel_tool_calls,
+            max_completion_tokens: quirks.max_completion_tokens,
+            reasoning: quirks.reasoning.clone(),
+        }
+    }
+}
+
+impl From<proto::Quirks> for Quirks {
+    fn from(quirks: proto::Quirks) -> Self {
+        Self {
+            developer_role: quirks.developer_role,
+            stream_options: quirks.stream_options,
+            json_schema: quirks.json_schema,
+            parallel_tool_calls: quirks.parallel_tool_calls,
+            max_completion_tokens: quirks.max_completion_tokens,
+            reasoning: quirks.reasoning,
+        }
+    }
+}
+
 impl From<&Upstream> for proto::Upstream {
     fn from(upstream: &Upstream) -> Self {
         let kind = match &upstream.kind {
             ProviderKind::Vendor(vendor) => Kind::Vendor(vendor.clone()),
             ProviderKind::Protocol(protocol) => Kind::Protocol(protocol.clone()),
         };
-        let keys = upstream.keys.iter();
         Self {
             kind: Some(kind),
             url: upstream.url.clone().unwrap_or_default(),
-            keys: keys
-                .map(|key| proto::ProviderKey {
-                    name: key.name.clone(),
-                    secret: key.secret.clone(),
-                })
-                .collect(),
+            keys: upstream.keys.iter().map(Into::into).collect(),
             models: upstream.models.iter().map(Into::into).collect(),
             timeouts: Some(upstream.timeouts.into()),
             service: upstream.service.as_deref().map(|it| Box::new(it.into())),
@@ -112,6 +174,130 @@ impl From<&Upstream> for proto::Upstream {
                 .egress_proxy
                 .as_deref()
                 .map(|it| Box::new(it.into())),
+            manner: upstream.manner.as_deref().map(|it| Box::new(it.into())),
+            cloud: upstream.cloud.as_deref().map(Into::into),
+        }
+    }
+}
+
+impl From<&Cloud> for ProtoCloud {
+    fn from(cloud: &Cloud) -> Self {
+        match cloud {
+            Cloud::Aws { region } => ProtoCloud::Aws(proto::Aws {
+                region: region.clone(),
+            }),
+            Cloud::Gcp { project, location } => ProtoCloud::Gcp(proto::Gcp {
+                project: project.clone().unwrap_or_default(),
+                location: location.clone(),
+            }),
+        }
+    }
+}
+
+impl From<ProtoCloud> for Cloud {
+    fn from(cloud: ProtoCloud) -> Self {
+        match cloud {
+            ProtoCloud::Aws(aws) => Cloud::Aws { region: aws.region },
+            ProtoCloud::Gcp(gcp) => Cloud::Gcp {
+                project: non_empty(gcp.project),
+                location: gcp.location,
+            },
+        }
+    }
+}
+
+impl From<&ProviderKey> for proto::ProviderKey {
+    fn from(key: &ProviderKey) -> Self {
+        let (secret, made) = match &key.secret {
+            KeySecret::Plain(secret) => (secret.clone(), None),
+            KeySecret::Aws(key) => (String::new(), Some(Made::Aws(key.into()))),
+            KeySecret::GoogleServiceAccount(account) => {
+                (String::new(), Some(Made::Google(account.into())))
+            }
+            KeySecret::Entra(key) => (String::new(), Some(Made::Entra(key.into()))),
+        };
+        Self {
+            name: key.name.clone(),
+            secret,
+            made,
+        }
+    }
+}
+
+impl From<proto::ProviderKey> for ProviderKey {
+    fn from(key: proto::ProviderKey) -> Self {
+        Self {
+            name: key.name,
+            secret: match key.made {
+                None => KeySecret::Plain(key.secret),
+                Some(Made::Aws(key)) => KeySecret::Aws(key.into()),
+                Some(Made::Google(account)) => KeySecret::GoogleServiceAccount(account.into()),
+                Some(Made::Entra(key)) => KeySecret::Entra(key.into()),
+            },
+        }
+    }
+}
+
+impl From<&AwsKey> for proto::AwsKey {
+    fn from(key: &AwsKey) -> Self {
+        Self {
+            access_key: key.access_key.clone(),
+            secret_key: key.secret_key.clone(),
+            session_token: key.session_token.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<proto::AwsKey> for AwsKey {
+    fn from(key: proto::AwsKey) -> Self {
+        Self {
+            access_key: key.access_key,
+            secret_key: key.secret_key,
+            session_token: non_empty(key.session_token),
+        }
+    }
+}
+
+impl From<&GoogleServiceAccount> for proto::GoogleServiceAccount {
+    fn from(account: &GoogleServiceAccount) -> Self {
+        Self {
+            email: account.email.clone(),
+            key_id: account.key_id.clone().unwrap_or_default(),
+            private_key: account.private_key.clone(),
+            token_uri: account.token_uri.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<proto::GoogleServiceAccount> for GoogleServiceAccount {
+    fn from(account: proto::GoogleServiceAccount) -> Self {
+        Self {
+            email: account.email,
+            key_id: non_empty(account.key_id),
+            private_key: account.private_key,
+            token_uri: non_empty(account.token_uri),
+        }
+    }
+}
+
+impl From<&EntraKey> for proto::EntraKey {
+    fn from(key: &EntraKey) -> Self {
+        Self {
+            tenant_id: key.tenant_id.clone(),
+            client_id: key.client_id.clone(),
+            client_secret: key.client_secret.clone(),
+            authority: key.authority.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<proto::EntraKey> for EntraKey {
+    fn from(key: proto::EntraKey) -> Self {
+        Self {
+            tenant_id: key.tenant_id,
+            client_id: key.client_id,
+            client_secret: key.client_secret,
+            authority: non_empty(key.authority),
         }
     }
 }
@@ -127,7 +313,6 @@ impl TryFrom<proto::Upstream> for Upstream {
             Kind::Vendor(vendor) => ProviderKind::Vendor(vendor),
             Kind::Protocol(protocol) => ProviderKind::Protocol(protocol),
         };
-        let keys = upstream.keys.into_iter();
         Ok(Self {
             kind,
             url: non_empty(upstream.url),
@@ -137,12 +322,9 @@ impl TryFrom<proto::Upstream> for Upstream {
                 .transpose()?,
             tls: upstream.tls.map(|tls| Box::new((*tls).into())),
             egress_proxy: upstream.egress_proxy.map(|proxy| Box::new((*proxy).into())),
-            keys: keys
-                .map(|key| ProviderKey {
-                    name: key.name,
-                    secret: key.secret,
-                })
-                .collect(),
+            manner: upstream.manner.map(|manner| Box::new((*manner).into())),
+            cloud: upstream.cloud.map(|cloud| Box::new(cloud.into())),
+            keys: upstream.keys.into_iter().map(Into::into).collect(),
             models: upstream.models.into_iter().map(Into::into).collect(),
             timeouts: upstream
                 .timeouts

@@ -20,8 +20,9 @@ use crate::endpoints::Endpoints;
 use crate::name::{ObjectName, ServicePort};
 use crate::proto;
 use crate::provider::{
-    EgressProxy, Halt, Halted, Identity, Model, Provider, ProviderKey, ProviderKind, ProxyUser,
-    Service, Timeouts, Upstream, UpstreamTls,
+    AwsKey, Cloud, EgressProxy, EntraKey, GoogleServiceAccount, Halt, Halted, Identity, KeyHeader,
+    KeySecret, Manner, Model, Provider, ProviderKey, ProviderKind, ProxyUser, Quirks, Service,
+    Timeouts, Upstream, UpstreamTls,
 };
 use crate::quota::{Amount, CounterPer, Limit, OnStoreFailure, Quota, QuotaSelector};
 use crate::retries::{Failure, Retries};
@@ -198,12 +199,44 @@ fn rules() -> impl Strategy<Value = Rules> {
     )
 }
 
+fn manner() -> impl Strategy<Value = Manner> {
+    let header = (word(), option::of(word())).prop_map(|(name, scheme)| KeyHeader { name, scheme });
+    let quirks = (
+        option::of(any::<bool>()),
+        option::of(any::<bool>()),
+        option::of(word()),
+    );
+    let quirks = quirks.prop_map(|(developer_role, json_schema, reasoning)| Quirks {
+        developer_role,
+        json_schema,
+        reasoning,
+        ..Quirks::default()
+    });
+    let paths = vec((word(), word()), 0..3);
+    (
+        any::<bool>(),
+        option::of(header),
+        paths,
+        quirks,
+        option::of(word()),
+    )
+        .prop_map(
+            |(drops_unsupported, key_header, paths, quirks, azure_api_version)| Manner {
+                drops_unsupported,
+                key_header,
+                paths,
+                quirks,
+                azure_api_version,
+            },
+        )
+}
+
 fn provider() -> impl Strategy<Value = Provider> {
     let kind = prop_oneof![
         word().prop_map(ProviderKind::Vendor),
         word().prop_map(ProviderKind::Protocol)
     ];
-    let key = (word(), word()).prop_map(|(name, secret)| ProviderKey { name, secret });
+    let key = (word(), key_secret()).prop_map(|(name, secret)| ProviderKey { name, secret });
     let model = || {
         (word(), option::of(word())).prop_map(|(name, upstream_model)| Model {
             name,
@@ -234,17 +267,25 @@ fn provider() -> impl Strategy<Value = Provider> {
         timeouts,
         option::of(upstream_tls().prop_map(Box::new)),
         option::of(egress_proxy().prop_map(Box::new)),
+        (
+            option::of(manner().prop_map(Box::new)),
+            option::of(cloud().prop_map(Box::new)),
+        ),
     )
         .prop_map(
-            |(kind, url, service, keys, models, timeouts, tls, egress_proxy)| Upstream {
-                kind,
-                url,
-                service,
-                tls,
-                egress_proxy,
-                keys,
-                models,
-                timeouts,
+            |(kind, url, service, keys, models, timeouts, tls, egress_proxy, (manner, cloud))| {
+                Upstream {
+                    kind,
+                    url,
+                    service,
+                    tls,
+                    egress_proxy,
+                    manner,
+                    cloud,
+                    keys,
+                    models,
+                    timeouts,
+                }
             },
         );
     let faulty = (word(), any::<bool>()).prop_map(|(reason, keeps_previous)| Provider::Faulty {
@@ -255,6 +296,48 @@ fn provider() -> impl Strategy<Value = Provider> {
         upstream.prop_map(Provider::Upstream),
         halted.prop_map(Provider::Halted),
         faulty,
+    ]
+}
+
+fn cloud() -> impl Strategy<Value = Cloud> {
+    prop_oneof![
+        word().prop_map(|region| Cloud::Aws { region }),
+        (option::of(word()), word())
+            .prop_map(|(project, location)| Cloud::Gcp { project, location }),
+    ]
+}
+
+fn key_secret() -> impl Strategy<Value = KeySecret> {
+    let aws = (word(), word(), option::of(word()));
+    let aws = aws.prop_map(|(access_key, secret_key, session_token)| AwsKey {
+        access_key,
+        secret_key,
+        session_token,
+    });
+    let der = vec(any::<u8>(), 0..8);
+    let google = (word(), option::of(word()), der, option::of(word()));
+    let google = google.prop_map(
+        |(email, key_id, private_key, token_uri)| GoogleServiceAccount {
+            email,
+            key_id,
+            private_key,
+            token_uri,
+        },
+    );
+    let entra = (word(), word(), word(), option::of(word()));
+    let entra = entra.prop_map(
+        |(tenant_id, client_id, client_secret, authority)| EntraKey {
+            tenant_id,
+            client_id,
+            client_secret,
+            authority,
+        },
+    );
+    prop_oneof![
+        word().prop_map(KeySecret::Plain),
+        aws.prop_map(KeySecret::Aws),
+        google.prop_map(KeySecret::GoogleServiceAccount),
+        entra.prop_map(KeySecret::Entra),
     ]
 }
 
@@ -540,6 +623,8 @@ fn a_provider_in_the_cluster_needs_its_endpoints_and_a_data_plane_that_knows_the
         })),
         tls: None,
         egress_proxy: None,
+        manner: None,
+        cloud: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {
@@ -572,6 +657,8 @@ fn a_data_plane_that_would_ignore_how_to_connect_gets_nothing() {
             address: "proxy:3128".into(),
             user: None,
         })),
+        manner: Some(Box::new(Manner::default())),
+        cloud: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {
@@ -582,8 +669,94 @@ fn a_data_plane_that_would_ignore_how_to_connect_gets_nothing() {
         },
     };
     let provider = Snapshot::Provider(Provider::Upstream(upstream));
-    let features = ["vendor/OpenAI", "provider-tls", "egress-proxy"];
+    let features = [
+        "vendor/OpenAI",
+        "provider-tls",
+        "egress-proxy",
+        "provider-manner",
+    ];
     assert_eq!(provider.features(), features);
+}
+
+fn of_cloud(cloud: Option<Cloud>, secret: KeySecret) -> Snapshot {
+    let name = "main".into();
+    Snapshot::Provider(Provider::Upstream(Upstream {
+        kind: ProviderKind::Vendor("OpenAI".into()),
+        url: None,
+        service: None,
+        tls: None,
+        egress_proxy: None,
+        manner: None,
+        cloud: cloud.map(Box::new),
+        keys: vec![ProviderKey { name, secret }],
+        models: Vec::new(),
+        timeouts: Timeouts {
+            connect: Duration::ZERO,
+            first_token: Duration::ZERO,
+            idle: Duration::ZERO,
+            total: Duration::ZERO,
+        },
+    }))
+}
+
+fn made() -> [KeySecret; 3] {
+    let canary = || "canary".to_owned();
+    [
+        KeySecret::Aws(AwsKey {
+            access_key: canary(),
+            secret_key: canary(),
+            session_token: Some(canary()),
+        }),
+        KeySecret::GoogleServiceAccount(GoogleServiceAccount {
+            email: canary(),
+            key_id: Some(canary()),
+            private_key: b"canary".to_vec(),
+            token_uri: Some(canary()),
+        }),
+        KeySecret::Entra(EntraKey {
+            tenant_id: canary(),
+            client_id: canary(),
+            client_secret: canary(),
+            authority: Some(canary()),
+        }),
+    ]
+}
+
+#[test]
+fn only_a_data_plane_that_signs_is_told_of_what_signs() {
+    let features = |cloud, secret| of_cloud(cloud, secret).features();
+    assert_eq!(features(None, "k".into()), ["vendor/OpenAI"]);
+    let region = "eu-west-1".into();
+    let aws = Some(Cloud::Aws { region });
+    assert_eq!(features(aws, "k".into()), ["vendor/OpenAI", "clouds"]);
+    for secret in made() {
+        assert_eq!(features(None, secret), ["vendor/OpenAI", "clouds"]);
+    }
+}
+
+#[test]
+fn a_plain_key_is_said_as_it_always_was() {
+    let key = ProviderKey {
+        name: "main".into(),
+        secret: "k".into(),
+    };
+    let said = prost::Message::encode_to_vec(&proto::ProviderKey::from(&key));
+    assert_eq!(said, b"\x0a\x04main\x12\x01k");
+}
+
+#[test]
+fn what_signs_is_never_shown() {
+    for secret in made() {
+        let shown = match &secret {
+            KeySecret::Plain(_) => String::new(),
+            KeySecret::Aws(key) => format!("{key:?}"),
+            KeySecret::GoogleServiceAccount(account) => format!("{account:?}"),
+            KeySecret::Entra(key) => format!("{key:?}"),
+        };
+        let shown = format!("{shown} {:?}", of_cloud(None, secret));
+        let canaries = ["canary", "99, 97, 110"];
+        assert!(canaries.iter().all(|it| !shown.contains(it)), "{shown}");
+    }
 }
 
 #[test]

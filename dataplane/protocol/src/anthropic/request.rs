@@ -26,6 +26,21 @@ pub(crate) fn write(
     target: &Target<'_>,
     losses: &mut Losses,
 ) -> Result<Bytes, Unsupported> {
+    for (field, is_said) in [
+        ("seed", conversation.seed.is_some()),
+        (
+            "frequency_penalty",
+            conversation.frequency_penalty.is_some(),
+        ),
+        ("presence_penalty", conversation.presence_penalty.is_some()),
+        ("logprobs", conversation.logprobs.is_some()),
+        ("metadata", conversation.metadata.is_some()),
+    ] {
+        if is_said {
+            let what = "cannot be carried to the provider of this model; leave it out or choose another model";
+            give_up(losses, field, &format!("{field}: {what}"))?;
+        }
+    }
     let thinking = thinking::decide(conversation, losses)?;
     let max_tokens = match (conversation.max_tokens, &thinking) {
         (Some(max), _) => max,
@@ -33,7 +48,11 @@ pub(crate) fn write(
         (None, None) => DEFAULT_MAX_TOKENS,
     };
     let request = Request {
-        model: target.upstream_model,
+        model: target
+            .anthropic_version
+            .is_none()
+            .then_some(target.upstream_model),
+        anthropic_version: target.anthropic_version,
         max_tokens,
         system: system(&conversation.system),
         messages: messages(conversation, losses)?,
@@ -201,7 +220,11 @@ fn temperature<'a>(
 
 #[derive(Serialize)]
 struct Request<'a> {
-    model: &'a str,
+    /// In clouds it is in the path, and the version here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anthropic_version: Option<&'static str>,
     max_tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     system: Option<System<'a>>,

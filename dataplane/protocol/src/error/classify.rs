@@ -1,5 +1,7 @@
 //! What a provider's error means: who is at fault, what may be tried, what the client is told.
 
+mod aws;
+
 use std::borrow::Cow;
 
 use crate::error::ErrorKind;
@@ -63,18 +65,58 @@ pub fn classify(protocol: WireProtocol, status: u16, body: &[u8]) -> ProviderErr
     judge(protocol, status, &said)
 }
 
+/// Reads an error answer of AWS, which names its exception in the header `x-amzn-ErrorType`.
+///
+/// In: as [`classify`] does, and the header's value. A name that is not known leaves the judgement to
+/// status and body.
+pub fn classify_named(
+    protocol: WireProtocol,
+    status: u16,
+    name: &str,
+    body: &[u8],
+) -> ProviderError {
+    let mut said = Said::read(body);
+    let name = aws::short_name(name);
+    if aws::status(name).is_some() {
+        said.kind = Cow::Borrowed(name);
+    }
+    judge(protocol, status, &said)
+}
+
 /// Reads an error that came inside a stream or a 2xx body, where no status tells what it is.
 pub(crate) fn classify_in_stream(protocol: WireProtocol, body: &[u8]) -> ProviderError {
     let said = Said::read(body);
     judge(protocol, said.status(), &said)
 }
 
+/// Reads an exception of AWS whose name stands outside its body.
+pub(crate) fn classify_aws(name: &str, body: &[u8]) -> ProviderError {
+    judge_aws(name, Said::read(body))
+}
+
+/// Reads an error of AWS that has no body: a name and a message.
+pub(crate) fn classify_aws_bare(name: &str, message: &str) -> ProviderError {
+    let said = Said {
+        is_error: true,
+        message: Cow::Borrowed(message),
+        ..Said::default()
+    };
+    judge_aws(name, said)
+}
+
+fn judge_aws<'a>(name: &'a str, mut said: Said<'a>) -> ProviderError {
+    said.kind = Cow::Borrowed(aws::short_name(name));
+    judge(WireProtocol::Bedrock, said.status(), &said)
+}
+
 /// Whether a body with a success status says of itself that it is an error.
 ///
-/// OpenAI and its like: a member `error`; Anthropic: `"type":"error"`; vLLM: `"object":"error"`.
+/// OpenAI and its like: a member `error`; Anthropic: `"type":"error"`; vLLM: `"object":"error"`; AWS:
+/// `__type`.
 pub(crate) fn tells_error(body: &Object<'_>) -> bool {
     let is_error = |name| body.str(name).as_deref() == Some("error");
-    body.raw("error").is_some() || is_error("type") || is_error("object")
+    let has = |name| body.raw(name).is_some();
+    has("error") || is_error("type") || is_error("object") || has("__type")
 }
 
 /// What an error body says, whichever shape it has.
@@ -97,13 +139,16 @@ impl<'a> Said<'a> {
         let text = outer.str("error");
         let object = inner.unwrap_or(outer);
         let word = |name| object.raw(name).map(plain).unwrap_or_default();
-        let message = ["message", "detail"]
+        let message = ["message", "detail", "Message"]
             .into_iter()
             .find_map(|name| object.str(name))
             .or(text);
         Said {
             is_error: message.is_some() || object.raw("code").is_some(),
-            kind: word("type"),
+            kind: match object.str("__type") {
+                Some(name) => Cow::Owned(aws::short_name(&name).to_owned()),
+                None => kind(&object),
+            },
             code: word("code"),
             message: message.unwrap_or_default(),
             param: object.str("param"),
@@ -118,6 +163,9 @@ impl<'a> Said<'a> {
             .ok()
             .filter(|status| (400..600).contains(status))
         {
+            return status;
+        }
+        if let Some(status) = aws::status(&self.kind) {
             return status;
         }
         let named = |name: &str| self.kind == name || self.code == name;
@@ -148,12 +196,22 @@ impl<'a> Said<'a> {
     }
 }
 
+/// OpenAI and Anthropic: `type`; Google: `status`.
+fn kind<'a>(object: &Object<'a>) -> Cow<'a, str> {
+    let named = ["type", "status"]
+        .into_iter()
+        .find_map(|name| object.str(name));
+    named.unwrap_or_default()
+}
+
 /// A code is a string with some vendors, a number with others.
 fn plain(raw: &serde_json::value::RawValue) -> Cow<'_, str> {
     json::string(raw).unwrap_or(Cow::Borrowed(raw.get()))
 }
 
 fn judge(protocol: WireProtocol, status: u16, said: &Said<'_>) -> ProviderError {
+    let named = aws::status(&said.kind).filter(|_| protocol == WireProtocol::Bedrock);
+    let status = named.unwrap_or(status);
     let class = class_of(protocol, status, said);
     let (client_status, code) = match class {
         FaultClass::ClientFault => (status, own_code(said, "invalid_request")),
@@ -187,6 +245,8 @@ fn class_of(protocol: WireProtocol, status: u16, said: &Said<'_>) -> FaultClass 
         404 => FaultClass::Transient,
         429 | 529 => FaultClass::Capacity,
         408 => FaultClass::Transient,
+        // The model behind Bedrock failed.
+        424 if protocol == WireProtocol::Bedrock => FaultClass::Transient,
         400..=499 => class_of_refusal(protocol, said),
         _ if said.has_code(&["overloaded_error", "overloaded"]) => FaultClass::Capacity,
         _ => FaultClass::Transient,
@@ -204,7 +264,7 @@ const CONTEXT_CODES: &[&str] = &[
     "context_window_exceeded",
     "string_above_max_length",
 ];
-/// OpenAI and vLLM; Anthropic; llama.cpp and others. Vendors put this into prose more often than not.
+/// OpenAI and vLLM; Anthropic; llama.cpp and others; Bedrock. Vendors put this into prose more often than not.
 const CONTEXT_PHRASES: &[&str] = &[
     "maximum context length",
     "prompt is too long",
@@ -212,20 +272,32 @@ const CONTEXT_PHRASES: &[&str] = &[
     "exceeds the context window",
     "exceeds the available context size",
     "context length exceeded",
+    "input is too long",
+    "input token count exceeds",
+    "too many tokens",
+    "too many input tokens",
+    "input tokens exceeded",
 ];
 /// Anthropic answers 400 when the account has no money; Gemini's OpenAI face when the key is wrong.
-const CREDENTIAL_PHRASES: &[&str] = &["credit balance is too low", "api key not valid"];
+const CREDENTIAL_PHRASES: &[&str] = &[
+    "credit balance is too low",
+    "api key not valid",
+    "api key expired",
+];
 
 fn class_of_refusal(protocol: WireProtocol, said: &Said<'_>) -> FaultClass {
     if said.has_code(CONTEXT_CODES) || said.mentions(CONTEXT_PHRASES) {
         FaultClass::ContextExceeded
     } else if said.has_code(CONTENT_CODES)
-        || (protocol == WireProtocol::Anthropic && said.mentions(&["blocked by content filtering"]))
+        || (matches!(protocol, WireProtocol::Anthropic | WireProtocol::Bedrock)
+            && said.mentions(&["blocked by content filtering"]))
     {
         FaultClass::ContentPolicy
     } else if said.mentions(CREDENTIAL_PHRASES) {
         FaultClass::Credential
-    } else if said.has_code(&["model_not_found"]) {
+    } else if said.has_code(&["model_not_found"])
+        || (protocol == WireProtocol::Bedrock && said.mentions(aws::NO_SUCH_MODEL))
+    {
         FaultClass::ModelMissing
     } else {
         FaultClass::ClientFault

@@ -64,10 +64,11 @@ fn is_secret(word: &str) -> bool {
     (has_prefix && word.bytes().any(|b| b.is_ascii_digit() || b == b'*')) || runs_on
 }
 
-/// URLs, IP addresses and names inside a cluster.
+/// URLs, IP addresses, names inside a cluster and those of AWS, which hold the account.
 fn is_address(word: &str) -> bool {
     let host = word.split([':', '/']).next().unwrap_or(word);
     word.contains("://")
+        || word.starts_with("arn:")
         || host.parse::<std::net::IpAddr>().is_ok()
         || host.ends_with(".svc")
         || host.contains(".svc.")
@@ -102,6 +103,10 @@ mod tests {
             (
                 "claude-sonnet-4-5-20250929 does not take top_p",
                 "claude-sonnet-4-5-20250929 does not take top_p",
+            ),
+            (
+                "User: arn:aws:iam::111122223333:user/a is not authorized",
+                "User: [redacted] is not authorized",
             ),
             ("messages.0: keep", "messages.0: keep"),
         ] {

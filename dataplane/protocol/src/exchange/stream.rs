@@ -18,6 +18,7 @@ use crate::usage::Usage;
 #[derive(Debug)]
 pub struct ReplyStream {
     client: ClientProtocol,
+    is_opaque: bool,
     kind: Kind,
     fault: Option<StreamFault>,
 }
@@ -44,6 +45,7 @@ impl ReplyPlan {
         ReplyStream {
             client: self.client,
             kind,
+            is_opaque: self.is_opaque,
             fault: None,
         }
     }
@@ -67,6 +69,14 @@ impl ReplyStream {
             }
         };
         self.remember(outcome)
+    }
+
+    /// The provider's connection broke: `Ok` only if the answer was whole before.
+    pub fn broke(&mut self, out: &mut Vec<Bytes>) -> Result<(), StreamFault> {
+        match self.is_opaque {
+            true => self.remember(Err(StreamFault::Cut)),
+            false => self.finish(out),
+        }
     }
 
     /// The provider closed: `Ok` only if the protocol's end mark came.
@@ -141,12 +151,21 @@ impl ReplyStream {
     }
 
     /// The error, in the client's protocol, that ends a committed stream. No end mark may follow it.
+    ///
+    /// Empty where the stream is no stream of events.
     pub fn error_event(&self, error: &ErrorBody) -> Bytes {
+        if self.is_opaque {
+            return Bytes::new();
+        }
         let mut out = Vec::with_capacity(320);
         if self.is_mid_event() {
             out.extend_from_slice(b"\n\n");
         }
-        write_error_event(&mut out, self.client, error);
+        let sequence = match &self.kind {
+            Kind::Pass(pass) => pass.seen().next_sequence,
+            Kind::Translate { emitter, .. } => emitter.next_sequence(),
+        };
+        write_error_event(&mut out, self.client, error, sequence);
         Bytes::from(out)
     }
 

@@ -42,6 +42,7 @@ enum Name {
     StreamOptions,
     MaxCompletionTokens,
     MaxTokens,
+    MaxOutputTokens,
     N,
     IncludeUsage,
 }
@@ -50,12 +51,13 @@ const COUNT: &str = "a whole number that is not negative";
 const SWITCH: &str = "true or false";
 
 impl Name {
-    const OF_BODY: [Name; 6] = [
+    const OF_BODY: [Name; 7] = [
         Name::Model,
         Name::Stream,
         Name::StreamOptions,
         Name::MaxCompletionTokens,
         Name::MaxTokens,
+        Name::MaxOutputTokens,
         Name::N,
     ];
     const OF_OPTIONS: [Name; 1] = [Name::IncludeUsage];
@@ -76,6 +78,7 @@ impl Name {
             Name::StreamOptions => "stream_options",
             Name::MaxCompletionTokens => "max_completion_tokens",
             Name::MaxTokens => "max_tokens",
+            Name::MaxOutputTokens => "max_output_tokens",
             Name::N => "n",
             Name::IncludeUsage => "stream_options.include_usage",
         }
@@ -86,7 +89,7 @@ impl Name {
             Name::Model => "a string",
             Name::Stream | Name::IncludeUsage => SWITCH,
             Name::StreamOptions => "an object",
-            Name::MaxCompletionTokens | Name::MaxTokens | Name::N => COUNT,
+            Name::MaxCompletionTokens | Name::MaxTokens | Name::MaxOutputTokens | Name::N => COUNT,
         };
         HeadError::WrongType {
             name: self.path(),
@@ -312,7 +315,7 @@ impl Scanner {
                 let value = typed(name, raw)?;
                 head.stream = Some(Member { value, span });
             }
-            Name::MaxCompletionTokens | Name::MaxTokens => {
+            Name::MaxCompletionTokens | Name::MaxTokens | Name::MaxOutputTokens => {
                 head.max_tokens = head.max_tokens.max(Some(typed(name, raw)?));
             }
             Name::N => head.n = Some(typed(name, raw)?),

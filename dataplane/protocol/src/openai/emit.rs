@@ -5,10 +5,12 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::json;
 use crate::message::{Delta, Emit, Emitter, Finish};
-use crate::openai::response::{ThoughtBody, UsageBody, extension, word};
+use crate::openai::chat::request::ExtraContent;
+use crate::openai::response::{ImageBody, ThoughtBody, UsageBody, extension, word};
 use crate::usage::Usage;
 
 /// Emits chunks; what it is told out of order it completes or leaves out.
@@ -20,6 +22,8 @@ pub(crate) struct ChunkEmitter {
     wants_usage: bool,
     state: State,
     calls: usize,
+    /// The odds of the text that comes next.
+    logprobs: Option<Box<RawValue>>,
     is_committed: bool,
     output_bytes: u64,
     buffer: Vec<u8>,
@@ -59,7 +63,12 @@ impl Emit for ChunkEmitter {
                 };
                 self.content(0, body);
             }
-            Delta::ToolStart { call, id, name, .. } => self.tool_start(call, id, name),
+            Delta::ToolStart {
+                call,
+                id,
+                name,
+                signature,
+            } => self.tool_start(call, id, name, signature),
             Delta::ToolArguments { call, json } => self.tool_arguments(call, json),
             Delta::Refusal(text) => {
                 let body = DeltaBody {
@@ -68,8 +77,15 @@ impl Emit for ChunkEmitter {
                 };
                 self.content(text.len(), body);
             }
-            Delta::Image { .. } | Delta::Logprobs(_) | Delta::Usage(_) | Delta::StopSequence(_) => {
+            Delta::Image { media_type, data } => {
+                let body = DeltaBody {
+                    images: Some([ImageBody::new(media_type, data)]),
+                    ..DeltaBody::default()
+                };
+                self.content(data.len(), body);
             }
+            Delta::Logprobs(odds) => self.logprobs = Some(odds.to_owned()),
+            Delta::Usage(_) | Delta::StopSequence(_) => {}
             Delta::Finish(finish) => self.finish(&finish),
             Delta::End { usage } => self.end(usage),
         }
@@ -101,6 +117,7 @@ impl ChunkEmitter {
             wants_usage,
             state: State::Fresh,
             calls: 0,
+            logprobs: None,
             is_committed: false,
             output_bytes: 0,
             buffer: Vec::new(),
@@ -134,7 +151,7 @@ impl ChunkEmitter {
         }
     }
 
-    fn tool_start(&mut self, call: usize, id: &str, name: &str) {
+    fn tool_start(&mut self, call: usize, id: &str, name: &str, signature: Option<&str>) {
         if call != self.calls {
             return;
         }
@@ -148,6 +165,7 @@ impl ChunkEmitter {
             id: Some(id),
             r#type: Some("function"),
             function,
+            extra_content: signature.map(ExtraContent::new),
         };
         self.content(
             name.len(),
@@ -171,6 +189,7 @@ impl ChunkEmitter {
             id: None,
             r#type: None,
             function,
+            extra_content: None,
         };
         self.content(
             json.len(),
@@ -203,10 +222,11 @@ impl ChunkEmitter {
     }
 
     fn write_choice(&mut self, delta: DeltaBody<'_>, finish: Option<&Finish>) {
+        let logprobs = self.logprobs.take();
         let choice = ChoiceBody {
             index: 0,
             delta,
-            logprobs: None,
+            logprobs: logprobs.as_deref(),
             finish_reason: finish.map(word),
             x_stop_reason: finish.and_then(extension),
         };
@@ -243,7 +263,7 @@ struct ChunkBody<'a> {
 struct ChoiceBody<'a> {
     index: u32,
     delta: DeltaBody<'a>,
-    logprobs: Option<()>,
+    logprobs: Option<&'a RawValue>,
     finish_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     x_stop_reason: Option<&'a str>,
@@ -262,6 +282,8 @@ struct DeltaBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking_blocks: Option<[ThoughtBody<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<[ImageBody; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<[ToolCallBody<'a>; 1]>,
 }
 
@@ -273,6 +295,8 @@ struct ToolCallBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     r#type: Option<&'static str>,
     function: FunctionBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<ExtraContent<'a>>,
 }
 
 #[derive(Serialize)]

@@ -11,7 +11,7 @@ use memchr::memmem::Finder;
 
 use crate::error::{classify_in_stream, tells_error};
 use crate::exchange::Decoded;
-use crate::exchange::pass::{Judge, Seen, Verdict};
+use crate::exchange::pass::{Judge, Seen, Verdict, string_bytes};
 use crate::fault::{BadReply, StreamFault};
 use crate::json::{self, Object};
 use crate::openai;
@@ -128,7 +128,7 @@ fn is_done(event: &[u8]) -> bool {
 }
 
 /// Whether a name stands in the event with a value other than null.
-fn has_value(name: &Finder<'_>, event: &[u8]) -> bool {
+pub(crate) fn has_value(name: &Finder<'_>, event: &[u8]) -> bool {
     name.find_iter(event).any(|at| {
         let after = event[at + name.needle().len()..].trim_ascii_start();
         match after.strip_prefix(b":") {
@@ -136,26 +136,6 @@ fn has_value(name: &Finder<'_>, event: &[u8]) -> bool {
             None => false,
         }
     })
-}
-
-/// The bytes of the strings that follow a name, as they are written.
-fn string_bytes(name: &Finder<'_>, event: &[u8]) -> u64 {
-    let count = |at: usize| {
-        let value = event[at + name.needle().len()..].trim_ascii_start();
-        value.strip_prefix(b"\"").map_or(0, string_len)
-    };
-    name.find_iter(event).map(count).sum()
-}
-
-fn string_len(text: &[u8]) -> u64 {
-    let mut at = 0;
-    while let Some(next) = memchr::memchr2(b'"', b'\\', text.get(at..).unwrap_or_default()) {
-        if text[at + next] == b'"' {
-            return (at + next) as u64;
-        }
-        at += next + 2;
-    }
-    text.len() as u64
 }
 
 /// Whether a choice holds what a client would show or act upon.
@@ -202,16 +182,27 @@ const LOOKED_AT: [&str; 5] = ["usage", "model", "error", "type", "object"];
 pub(crate) fn whole(protocol: WireProtocol, body: Bytes) -> Result<Decoded, BadReply> {
     let looked_at = json::pick(&body, &LOOKED_AT).map_err(BadReply::NotJson)?;
     let [usage, model, error, kind, object] = looked_at;
-    let is_error = |value| value == Some(b"\"error\"".as_slice());
-    if error.is_some_and(|error| error != b"null") || is_error(kind) || is_error(object) {
-        return Err(classify_in_stream(protocol, &body).into());
-    }
+    refuse_error(protocol, &body, error, [kind, object])?;
     let usage = usage.map(openai::usage::read);
     Ok(Decoded {
         usage: usage.filter(|usage| !usage.is_empty()),
         response_model: model.and_then(json::text),
         body,
     })
+}
+
+/// Refuses an answer that has an error, or whose type or object is the word.
+pub(crate) fn refuse_error(
+    protocol: WireProtocol,
+    body: &[u8],
+    error: Option<&[u8]>,
+    kinds: [Option<&[u8]>; 2],
+) -> Result<(), BadReply> {
+    let is_word = |kind: &Option<&[u8]>| *kind == Some(b"\"error\"".as_slice());
+    match error.is_some_and(|error| error != b"null") || kinds.iter().any(is_word) {
+        true => Err(classify_in_stream(protocol, body).into()),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Reads a chat completion request into the message model, strictly: every member is carried, is a
 //! no-op, is a hint that is reported as dropped, or is refused by name. Nothing goes silently.
 
-mod content;
+pub(crate) mod content;
 mod messages;
 mod tools;
 
@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::fault::{Losses, Unsupported};
 use crate::message::{Conversation, Effort, Format, Number, Reasoning, Tier};
 use crate::strict::{Members, Path, unsupported};
+pub(crate) use content::data_url;
 
 /// Parses a request for translation. Errors name the member at fault by its path.
 pub(crate) fn parse<'a>(
@@ -59,11 +60,26 @@ fn sampling<'a>(
     conversation.temperature = number(request, "temperature")?;
     conversation.top_p = number(request, "top_p")?;
     conversation.top_k = request.count("top_k")?;
+    conversation.frequency_penalty = number(request, "frequency_penalty")?.filter(is_said);
+    conversation.presence_penalty = number(request, "presence_penalty")?.filter(is_said);
+    conversation.seed = request.take("seed");
+    conversation.logprobs = match request.bool("logprobs")? {
+        Some(true) => Some(request.count("top_logprobs")?.unwrap_or(0)),
+        _ => None,
+    };
     conversation.reasoning = effort(request)?.map(Reasoning::Effort);
     Ok(())
 }
 
-fn number<'a>(request: &mut Members<'a>, name: &str) -> Result<Option<Number<'a>>, Unsupported> {
+/// Whether a number says anything: zero is what everybody has.
+fn is_said(number: &Number<'_>) -> bool {
+    number.value != 0.0
+}
+
+pub(crate) fn number<'a>(
+    request: &mut Members<'a>,
+    name: &str,
+) -> Result<Option<Number<'a>>, Unsupported> {
     let Some(raw) = request.take(name) else {
         return Ok(None);
     };
@@ -160,12 +176,15 @@ fn identity<'a>(
 ) -> Result<(), Unsupported> {
     let user = request.string("user")?;
     conversation.user = request.string("safety_identifier")?.or(user);
+    conversation.metadata = request.take("metadata").filter(|raw| raw.get() != "{}");
     conversation.tier = match request.string("service_tier")?.as_deref() {
         None => None,
         Some("auto") => Some(Tier::Auto),
         Some("default") => Some(Tier::Standard),
+        Some("flex") => Some(Tier::Flex),
+        Some("priority") => Some(Tier::Priority),
         Some(_) => {
-            let known = "must be \"auto\" or \"default\" for this model";
+            let known = "must be \"auto\", \"default\", \"flex\" or \"priority\"";
             return Err(unsupported(Path::top("service_tier"), known));
         }
     };
@@ -181,10 +200,7 @@ fn no_ops(request: &mut Members<'_>) -> Result<(), Unsupported> {
         let modalities: Option<Vec<Cow<'_, str>>> = serde_json::from_str(raw.get()).ok();
         modalities.is_some_and(|m| m.iter().all(|modality| modality == "text"))
     };
-    request.skip_if("frequency_penalty", is_zero);
-    request.skip_if("presence_penalty", is_zero);
     request.skip_if("top_logprobs", is_zero);
-    request.skip_if("logprobs", is_false);
     request.skip_if("store", is_false);
     request.skip_if("verbosity", is_medium);
     request.skip_if("modalities", is_text);

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::json;
-use crate::message::{Answer, Finish, Thought};
+use crate::message::{Answer, Finish, Source, Thought};
+use crate::openai::chat::request::ExtraContent;
 use crate::usage::Usage;
 
 /// The finish reason in OpenAI's words.
@@ -35,6 +37,7 @@ pub(crate) fn write(answer: &Answer<'_>, model: &str, created: u64) -> Bytes {
             name: &call.name,
             arguments: call.arguments.get(),
         },
+        extra_content: call.signature.as_deref().map(ExtraContent::new),
     });
     let message = MessageBody {
         role: "assistant",
@@ -43,6 +46,7 @@ pub(crate) fn write(answer: &Answer<'_>, model: &str, created: u64) -> Bytes {
         reasoning_content: answer.reasoning.as_deref(),
         thinking_blocks: answer.thinking.iter().map(ThoughtBody::from).collect(),
         tool_calls: calls.collect(),
+        images: answer.images.iter().filter_map(ImageBody::of).collect(),
     };
     let finish = answer.finish.as_ref();
     let completion = CompletionBody {
@@ -53,7 +57,7 @@ pub(crate) fn write(answer: &Answer<'_>, model: &str, created: u64) -> Bytes {
         choices: [ChoiceBody {
             index: 0,
             message,
-            logprobs: None,
+            logprobs: answer.logprobs.as_deref(),
             finish_reason: finish.map_or("stop", word),
             x_stop_reason: finish.and_then(extension),
         }],
@@ -79,7 +83,7 @@ struct CompletionBody<'a> {
 struct ChoiceBody<'a> {
     index: u32,
     message: MessageBody<'a>,
-    logprobs: Option<()>,
+    logprobs: Option<&'a RawValue>,
     finish_reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     x_stop_reason: Option<&'a str>,
@@ -97,6 +101,39 @@ struct MessageBody<'a> {
     thinking_blocks: Vec<ThoughtBody<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<ToolCallBody<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    images: Vec<ImageBody>,
+}
+
+/// A picture that the model drew.
+/// Source: openrouter.ai, "Image Generation".
+#[derive(Serialize)]
+pub(crate) struct ImageBody {
+    r#type: &'static str,
+    image_url: UrlBody,
+}
+
+#[derive(Serialize)]
+struct UrlBody {
+    url: String,
+}
+
+impl ImageBody {
+    pub(crate) fn new(media_type: &str, data: &str) -> Self {
+        ImageBody {
+            r#type: "image_url",
+            image_url: UrlBody {
+                url: format!("data:{media_type};base64,{data}"),
+            },
+        }
+    }
+
+    fn of(source: &Source<'_>) -> Option<Self> {
+        match source {
+            Source::Base64 { media_type, data } => Some(Self::new(media_type, data)),
+            Source::Url(_) | Source::File(_) => None,
+        }
+    }
 }
 
 /// Anthropic's own shape, which LiteLLM made the custom for clients of this protocol.
@@ -129,6 +166,8 @@ struct ToolCallBody<'a> {
     id: &'a str,
     r#type: &'static str,
     function: FunctionBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<ExtraContent<'a>>,
 }
 
 #[derive(Serialize)]

@@ -8,14 +8,35 @@ use crate::usage::Usage;
 /// Sources: platform.openai.com, "The chat completion object"; api-docs.deepseek.com, "Context
 /// Caching" (`prompt_cache_hit_tokens`). Input includes cached tokens in both.
 pub(crate) fn read(usage: &[u8]) -> Usage {
-    const MEMBERS: [&str; 5] = [
+    const MEMBERS: [&str; 9] = [
         "prompt_tokens",
         "completion_tokens",
         "prompt_cache_hit_tokens",
         "prompt_tokens_details",
         "completion_tokens_details",
+        // Images and transcripts.
+        "input_tokens",
+        "output_tokens",
+        "input_tokens_details",
+        // Reranking, by those who tell no more.
+        "total_tokens",
     ];
-    let [input, output, hit, prompt, completion] = pick(Some(usage), &MEMBERS);
+    let [
+        input,
+        output,
+        hit,
+        prompt,
+        completion,
+        taken,
+        given,
+        details,
+        total,
+    ] = pick(Some(usage), &MEMBERS);
+    let (input, output) = (input.or(taken), output.or(given));
+    let input = input.or(total.filter(|_| output.is_none()));
+    let prompt = prompt.or(details);
+    let [heard] = pick(prompt, &["audio_tokens"]);
+    let [spoken] = pick(completion, &["audio_tokens"]);
     let [cached, written] = pick(prompt, &["cached_tokens", "cache_write_tokens"]);
     let [reasoning] = pick(completion, &["reasoning_tokens"]);
     let count = |value: Option<&[u8]>| value.and_then(json::count);
@@ -25,6 +46,8 @@ pub(crate) fn read(usage: &[u8]) -> Usage {
         cache_write: count(written),
         output: count(output),
         reasoning: count(reasoning),
+        audio_input: count(heard),
+        audio_output: count(spoken),
         ..Usage::default()
     }
 }

@@ -4,10 +4,14 @@ use bytes::Bytes;
 use turnpike_protocol::{ErrorBody, ErrorKind, FaultClass, StreamFault, WireProtocol};
 
 use crate::checker::{End, check};
+use crate::frames;
 use crate::replay::{Outcome, replay, replay_every_way, stream_plan};
 
 const OPENAI: &str = include_str!("../fixtures/openai/stream.reply.sse");
 const ANTHROPIC: &str = include_str!("../fixtures/anthropic/stream.reply.sse");
+
+/// Before it is framed.
+const BEDROCK: &str = include_str!("../fixtures/bedrock/stream.reply.frames");
 
 fn error() -> ErrorBody {
     ErrorBody {
@@ -40,6 +44,49 @@ fn a_cut_at_any_byte_is_a_cut_and_never_a_clean_end() {
             let more = reply.push(Bytes::from_static(b"data: [DONE]\n\n"), &mut out);
             assert_eq!(more, Err(StreamFault::Cut));
         }
+    }
+}
+
+#[test]
+fn frames_end_cleanly_only_behind_the_last_of_the_content() {
+    let lines: Vec<&str> = BEDROCK.lines().collect();
+    let ends: Vec<usize> = (1..=lines.len())
+        .map(|count| frames::encode(&lines[..count].join("\n")).len())
+        .collect();
+    let stop = lines
+        .iter()
+        .position(|line| line.starts_with("messageStop"));
+    let stop = ends[stop.unwrap()];
+    let stream = frames::encode(BEDROCK);
+    let plan = stream_plan(WireProtocol::Bedrock, true);
+    for at in 0..=stream.len() {
+        let outcome = replay(&plan, [&stream[..at]]);
+        // Behind the stop only the usage is missing; inside a frame the connection broke.
+        let is_whole = at == stop || at == stream.len();
+        let expected = if is_whole {
+            Ok(())
+        } else {
+            Err(StreamFault::Cut)
+        };
+        assert_eq!(outcome.end, expected, "cut at {at}");
+        let end = if is_whole { End::Done } else { End::Open };
+        assert_eq!(check(&outcome.client), Ok(end), "cut at {at}");
+        // The first delta commits, and not before it is whole and verified.
+        assert_eq!(outcome.is_committed, at >= ends[1], "cut at {at}");
+        assert_eq!(outcome.usage.is_some(), at == stream.len(), "cut at {at}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_frames_is_no_clean_end() {
+    let stream = frames::encode(BEDROCK);
+    let plan = stream_plan(WireProtocol::Bedrock, true);
+    for at in 0..stream.len() {
+        let mut broken = stream.clone();
+        broken[at] ^= 0x10;
+        let outcome = replay(&plan, broken.chunks(50));
+        assert!(outcome.end.is_err(), "byte {at}");
+        assert!(outcome.usage.is_none(), "byte {at}");
     }
 }
 

@@ -9,9 +9,15 @@ use turnpike_protocol::sse::{Framer, Step};
 use turnpike_protocol::{Endpoint, Operation, Target, WireProtocol, classify, echo, encode, scan};
 
 use crate::checker::check;
+use crate::frames;
 use crate::replay::{Outcome, replay, stream_plan};
+use crate::responses::{passing_plan, translated_plan};
+use crate::responses_checker;
 
-const STREAMS: [(WireProtocol, &str); 6] = [
+/// Those of [`STREAMS`] that Anthropic sends.
+const ANTHROPIC_STREAMS: std::ops::Range<usize> = 3..6;
+
+const STREAMS: [(WireProtocol, &str); 10] = [
     (
         WireProtocol::OpenAI,
         include_str!("../fixtures/openai/stream.reply.sse"),
@@ -36,6 +42,22 @@ const STREAMS: [(WireProtocol, &str); 6] = [
         WireProtocol::Anthropic,
         include_str!("../fixtures/anthropic/thinking.reply.sse"),
     ),
+    (
+        WireProtocol::Gemini,
+        include_str!("../fixtures/gemini/stream.reply.sse"),
+    ),
+    (
+        WireProtocol::Gemini,
+        include_str!("../fixtures/gemini/tools.reply.sse"),
+    ),
+    (
+        WireProtocol::Cohere,
+        include_str!("../fixtures/cohere/stream.reply.sse"),
+    ),
+    (
+        WireProtocol::Cohere,
+        include_str!("../fixtures/cohere/tools.reply.sse"),
+    ),
 ];
 
 const REQUESTS: [&str; 4] = [
@@ -45,9 +67,17 @@ const REQUESTS: [&str; 4] = [
     include_str!("../fixtures/openai/stream.request.json"),
 ];
 
+/// Of Bedrock, to be framed.
+const FRAMES: [&str; 4] = [
+    include_str!("../fixtures/bedrock/stream.reply.frames"),
+    include_str!("../fixtures/bedrock/tools.reply.frames"),
+    include_str!("../fixtures/bedrock/thinking.reply.frames"),
+    include_str!("../fixtures/bedrock/exception-after-content.reply.frames"),
+];
+
 /// Replaces, removes or doubles stretches of bytes.
-fn damage(text: &str, edits: &[(prop::sample::Index, u8, Vec<u8>)]) -> Vec<u8> {
-    let mut bytes = text.as_bytes().to_vec();
+fn damage(text: impl AsRef<[u8]>, edits: &[(prop::sample::Index, u8, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = text.as_ref().to_vec();
     for (at, length, with) in edits {
         if bytes.is_empty() {
             break;
@@ -139,12 +169,19 @@ proptest! {
     fn damaged_requests_are_encoded_as_json_or_refused(which in 0..REQUESTS.len(), edits in edits()) {
         let body = Bytes::from(damage(REQUESTS[which], &edits));
         let Ok(head) = scan(&body) else { return Ok(()) };
-        for protocol in [WireProtocol::OpenAI, WireProtocol::Anthropic] {
-            let target = Target::new(protocol, "a \"model\"", 1);
+        for protocol in [WireProtocol::OpenAI, WireProtocol::Anthropic, WireProtocol::Bedrock] {
+            let model = match protocol {
+                WireProtocol::Bedrock => "anthropic.claude",
+                _ => "a \"model\"",
+            };
+            let target = Target::new(protocol, model, 1);
             let out = encode(&Operation::Of(Endpoint::ChatCompletions), &head, &body, &target);
             if let Ok(out) = out {
                 let sent = out.body.concat();
                 prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&sent).is_ok());
+                if protocol == WireProtocol::Bedrock {
+                    continue;
+                }
                 let model = scan(&sent).ok().and_then(|head| head.model);
                 prop_assert_eq!(model.map(|model| model.value), Some("a \"model\"".to_owned()));
             }
@@ -181,6 +218,73 @@ proptest! {
         prop_assert_eq!(&replay(&plan, pieces(&stream, &cuts)), &whole);
         if protocol == WireProtocol::Anthropic {
             prop_assert!(check(&whole.client).is_ok(), "{:?}", check(&whole.client));
+        }
+    }
+
+    #[test]
+    fn damaged_frames_come_to_the_same_however_cut(
+        which in 0..FRAMES.len(),
+        before in edits(),
+        after in edits(),
+        is_torn in any::<bool>(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        // What a frame says may be anything; and so may a frame.
+        let said = damage(FRAMES[which], &before);
+        let mut stream = frames::encode(&String::from_utf8_lossy(&said));
+        if is_torn {
+            stream = damage(&stream, &after);
+        }
+        let plan = stream_plan(WireProtocol::Bedrock, true);
+        let whole: Outcome = replay(&plan, [stream.as_slice()]);
+        prop_assert_eq!(&replay(&plan, pieces(&stream, &cuts)), &whole);
+        prop_assert!(check(&whole.client).is_ok(), "{:?}", check(&whole.client));
+    }
+
+    #[test]
+    fn any_bytes_as_an_answer_of_converse_are_decoded_or_refused(edits in edits()) {
+        let body = include_str!("../fixtures/bedrock/tools.reply.json");
+        let damaged = Bytes::from(damage(body, &edits));
+        if let Ok(decoded) = stream_plan(WireProtocol::Bedrock, false).decode(damaged) {
+            let read = serde_json::from_slice::<serde::de::IgnoredAny>(&decoded.body);
+            prop_assert!(read.is_ok());
+        }
+    }
+
+    #[test]
+    fn damaged_streams_become_valid_responses_however_cut(
+        which in ANTHROPIC_STREAMS,
+        edits in edits(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let stream = damage(STREAMS[which].1, &edits);
+        let plan = translated_plan();
+        let whole: Outcome = replay(&plan, [stream.as_slice()]);
+        prop_assert_eq!(&replay(&plan, pieces(&stream, &cuts)), &whole);
+        let checked = responses_checker::check(&whole.client);
+        prop_assert!(checked.is_ok(), "{:?}", checked);
+    }
+
+    #[test]
+    fn damaged_responses_pass_to_the_same_however_cut(
+        edits in edits(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let stream = damage(include_str!("../fixtures/responses/passing.sse"), &edits);
+        let plan = passing_plan();
+        let whole: Outcome = replay(&plan, [stream.as_slice()]);
+        prop_assert_eq!(&replay(&plan, pieces(&stream, &cuts)), &whole);
+    }
+
+    #[test]
+    fn damaged_responses_requests_are_encoded_as_json_or_refused(edits in edits()) {
+        let request = include_str!("../fixtures/responses/chat.request.json");
+        let body = Bytes::from(damage(request, &edits));
+        let Ok(head) = scan(&body) else { return Ok(()) };
+        let target = Target::new(WireProtocol::Anthropic, "up", 1);
+        if let Ok(out) = encode(&Operation::Of(Endpoint::Responses), &head, &body, &target) {
+            let sent = out.body.concat();
+            prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&sent).is_ok());
         }
     }
 

@@ -11,7 +11,8 @@ use turnpike_protocol::{
 };
 
 use crate::checker::{End, check};
-use crate::replay::{plan, replay_every_way, stream_plan};
+use crate::frames;
+use crate::replay::{model_of, plan, replay_every_way, stream_plan};
 
 const CREATED: u64 = 1_790_000_000;
 
@@ -20,6 +21,9 @@ fn each(ending: &str, mut judge: impl FnMut(WireProtocol, &str, &[u8]) -> String
     for (folder, protocol) in [
         ("openai", WireProtocol::OpenAI),
         ("anthropic", WireProtocol::Anthropic),
+        ("gemini", WireProtocol::Gemini),
+        ("cohere", WireProtocol::Cohere),
+        ("bedrock", WireProtocol::Bedrock),
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/fixtures")
@@ -42,7 +46,7 @@ fn each(ending: &str, mut judge: impl FnMut(WireProtocol, &str, &[u8]) -> String
     assert!(seen > 0, "no fixture ends in {ending}");
 }
 
-fn compare(golden: &Path, got: &str) {
+pub(crate) fn compare(golden: &Path, got: &str) {
     if std::env::var("TURNPIKE_GOLDEN").is_ok_and(|mode| mode == "write") {
         std::fs::write(golden, got).unwrap();
     }
@@ -58,6 +62,15 @@ fn operation(stem: &str) -> Operation {
     }
 }
 
+/// What Bedrock is asked depends on whose model it is.
+fn upstream_model(protocol: WireProtocol, stem: &str) -> &'static str {
+    match protocol {
+        WireProtocol::Bedrock if stem.starts_with("nova") => "amazon.nova-pro-v1:0",
+        WireProtocol::Bedrock => "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        _ => "up",
+    }
+}
+
 /// One line where the bytes matter, spread out where only the sense does.
 fn pretty(json: &[u8]) -> String {
     let value: Value = serde_json::from_slice(json).unwrap();
@@ -68,7 +81,7 @@ fn pretty(json: &[u8]) -> String {
 fn requests_are_sent_as_the_golden_files_say() {
     each(".request.json", |protocol, stem, body| {
         let body = Bytes::copy_from_slice(body);
-        let target = Target::new(protocol, "up", CREATED);
+        let target = Target::new(protocol, upstream_model(protocol, stem), CREATED);
         let head = scan(&body).unwrap();
         let out = encode(&operation(stem), &head, &body, &target).unwrap();
         let sent = out.body.concat();
@@ -88,9 +101,11 @@ fn whole_answers_become_what_the_golden_files_say() {
         } else {
             Operation::Of(Endpoint::ChatCompletions)
         };
-        let request = r#"{"model":"house","messages":[{"role":"user","content":"x"}]}"#;
+        let model = model_of(protocol);
+        let request =
+            format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"x"}}]}}"#);
         let given = Bytes::copy_from_slice(body);
-        match plan(protocol, &operation, request).decode(given.clone()) {
+        match plan(protocol, &operation, &request).decode(given.clone()) {
             Ok(decoded) => {
                 let passed =
                     decoded.body.as_ptr() == given.as_ptr() && decoded.body.len() == given.len();
@@ -116,26 +131,36 @@ fn whole_answers_become_what_the_golden_files_say() {
 
 #[test]
 fn streams_become_what_the_golden_files_say_however_they_are_cut() {
-    each(".reply.sse", |protocol, _, stream| {
-        let mut golden = String::new();
-        for wants_usage in [true, false] {
-            let plan = stream_plan(protocol, wants_usage);
-            let outcome = replay_every_way(&plan, stream);
-            if protocol != WireProtocol::OpenAI {
-                assert_valid(&plan, stream, &outcome.client, outcome.end.is_ok());
-            }
-            let client = String::from_utf8(outcome.client.to_vec())
-                .unwrap()
-                .replace('\r', "␍");
-            writeln!(golden, "== include_usage: {wants_usage}\n{client}").unwrap();
-            writeln!(golden, "-- end: {:?}", outcome.end).unwrap();
-            writeln!(golden, "-- committed: {}", outcome.is_committed).unwrap();
-            writeln!(golden, "-- usage: {:?}", outcome.usage).unwrap();
-            writeln!(golden, "-- output_bytes: {}", outcome.output_bytes).unwrap();
-            writeln!(golden, "-- response_model: {:?}", outcome.response_model).unwrap();
-        }
-        golden
+    each(".reply.sse", |protocol, _, stream| told(protocol, stream));
+}
+
+#[test]
+fn frames_become_what_the_golden_files_say_however_they_are_cut() {
+    each(".reply.frames", |protocol, _, text| {
+        told(protocol, &frames::encode(str::from_utf8(text).unwrap()))
     });
+}
+
+/// What a stream becomes, with and without the usage told.
+fn told(protocol: WireProtocol, stream: &[u8]) -> String {
+    let mut golden = String::new();
+    for wants_usage in [true, false] {
+        let plan = stream_plan(protocol, wants_usage);
+        let outcome = replay_every_way(&plan, stream);
+        if protocol != WireProtocol::OpenAI {
+            assert_valid(&plan, stream, &outcome.client, outcome.end.is_ok());
+        }
+        let client = String::from_utf8(outcome.client.to_vec())
+            .unwrap()
+            .replace('\r', "␍");
+        writeln!(golden, "== include_usage: {wants_usage}\n{client}").unwrap();
+        writeln!(golden, "-- end: {:?}", outcome.end).unwrap();
+        writeln!(golden, "-- committed: {}", outcome.is_committed).unwrap();
+        writeln!(golden, "-- usage: {:?}", outcome.usage).unwrap();
+        writeln!(golden, "-- output_bytes: {}", outcome.output_bytes).unwrap();
+        writeln!(golden, "-- response_model: {:?}", outcome.response_model).unwrap();
+    }
+    golden
 }
 
 /// What is emitted is valid, and so is what becomes of it once the error is told in the stream.

@@ -144,7 +144,7 @@ fn pass_pieces(pieces: &[&[u8]], upstream_model: &str) -> Result<Vec<u8>, HeadEr
     for piece in pieces {
         scanner.feed(piece)?;
         withheld.extend_from_slice(piece);
-        let edits = edits(&operation, scanner.head(), Some(upstream_model));
+        let edits = edits(&operation, scanner.head(), Some(upstream_model), true);
         let splices = promised.clone().unwrap_or(edits.splices);
         if edits.are_all {
             promised = Some(splices.clone());
@@ -308,7 +308,7 @@ proptest! {
             prop_assert!(of_sent.wants_usage(), "{} {}", body, text);
         }
         // In one piece, or where nothing had to be guessed, it is what the whole becomes.
-        let whole = edits(&Operation::Of(Endpoint::ChatCompletions), &head, Some("up")).splices;
+        let whole = edits(&Operation::Of(Endpoint::ChatCompletions), &head, Some("up"), true).splices;
         let whole = turnpike_protocol::splice::apply(&Bytes::from(body.clone()), &whole).concat();
         let is_told_first = head.stream.is_some() && stream < options;
         if cuts.is_empty() || options.is_none() || is_told_first {
@@ -380,7 +380,7 @@ fn what_is_still_to_come_may_matter_or_not() {
     ] {
         let mut scanner = Scanner::new();
         scanner.feed(begin.as_bytes()).unwrap();
-        let edits = edits(operation, scanner.head(), model);
+        let edits = edits(operation, scanner.head(), model, true);
         assert_eq!(edits.are_all, are_all, "{begin}");
     }
 }

@@ -9,8 +9,13 @@
 mod checker;
 mod echo;
 mod faults;
+mod frames;
 mod fuzz;
 mod golden;
 mod heads;
+mod matrix;
 mod recordings;
+mod rename;
 mod replay;
+mod responses;
+mod responses_checker;

@@ -1,6 +1,8 @@
 //! Recordings of real providers, read where `TURNPIKE_FIXTURES` names their folder; they are not part of
 //! this repository.
 
+mod bedrock;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +13,14 @@ use turnpike_protocol::{Endpoint, Operation, Target, WireProtocol, classify, enc
 use crate::checker::{End, check};
 use crate::replay::{plan, replay_every_way, stream_plan};
 
-/// The files of one vendor; empty, and said so, without the recordings.
+/// The files of one vendor that are text.
 fn files(vendor: &str) -> Vec<(PathBuf, String)> {
+    let read = |path: PathBuf| Some((path.clone(), std::fs::read_to_string(path).ok()?));
+    paths(vendor).into_iter().filter_map(read).collect()
+}
+
+/// The files of one vendor; empty, and said so, without the recordings.
+fn paths(vendor: &str) -> Vec<PathBuf> {
     let Some(root) = std::env::var_os("TURNPIKE_FIXTURES") else {
         // Straight to the handle: the test runner swallows what macros print.
         let left_out = "LEFT OUT: recordings (TURNPIKE_FIXTURES names no folder)";
@@ -25,8 +33,7 @@ fn files(vendor: &str) -> Vec<(PathBuf, String)> {
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    let read = |path: PathBuf| Some((path.clone(), std::fs::read_to_string(path).ok()?));
-    files.into_iter().filter_map(read).collect()
+    files
 }
 
 /// All streams of a vendor, as raw bytes.
@@ -254,7 +261,11 @@ fn recorded_chat_requests_are_encoded_or_refused_by_name() {
                 }
                 let head =
                     scan(&body).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                for protocol in [WireProtocol::OpenAI, WireProtocol::Anthropic] {
+                for protocol in [
+                    WireProtocol::OpenAI,
+                    WireProtocol::Anthropic,
+                    WireProtocol::Bedrock,
+                ] {
                     let target = Target::new(protocol, "up", 1);
                     match encode(
                         &Operation::Of(Endpoint::ChatCompletions),
@@ -264,7 +275,7 @@ fn recorded_chat_requests_are_encoded_or_refused_by_name() {
                     ) {
                         Ok(_) => carried += 1,
                         Err(error) => {
-                            assert_eq!(protocol, WireProtocol::Anthropic, "{error}");
+                            assert_ne!(protocol, WireProtocol::OpenAI, "{error}");
                             assert!(!error.field.is_empty());
                             refused.push(error.to_string());
                         }

@@ -25,10 +25,19 @@ pub(crate) fn plan(protocol: WireProtocol, operation: &Operation, request: &str)
     encode(operation, &head, &body, &target).unwrap().reply
 }
 
+/// What the client calls the model: where bytes pass, as the provider does, so that none changes.
+pub(crate) fn model_of(protocol: WireProtocol) -> &'static str {
+    match protocol {
+        WireProtocol::OpenAI => "up",
+        _ => "house",
+    }
+}
+
 /// The plan of a streamed chat.
 pub(crate) fn stream_plan(protocol: WireProtocol, wants_usage: bool) -> ReplyPlan {
+    let model = model_of(protocol);
     let request = format!(
-        r#"{{"model":"house","stream":true,"stream_options":{{"include_usage":{wants_usage}}},
+        r#"{{"model":"{model}","stream":true,"stream_options":{{"include_usage":{wants_usage}}},
             "messages":[{{"role":"user","content":"x"}}]}}"#
     );
     plan(

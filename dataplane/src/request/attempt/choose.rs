@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::course::bit;
 use crate::request::error::{RequestError, Result};
 use crate::request::matching::model_not_found;
+use crate::store::Pattern;
 use crate::store::view::{
     BackendView, Halt, KeyView, ModelView, ProviderView, RuleView, Unusable, UpstreamView,
 };
+use crate::upstream::credentials::Signer;
 use crate::upstream::{balance, keys};
 
 /// A backend chosen, with the provider as it was then.
@@ -36,6 +38,11 @@ impl Candidate<'_> {
     /// The key whose turn it is.
     pub fn key<'a>(&self, upstream: &'a UpstreamView) -> Option<&'a KeyView> {
         upstream.keys.get(self.key?)
+    }
+
+    /// What makes of that key what is sent; `None`: it is shown as it is.
+    pub fn signer<'a>(&self, upstream: &'a UpstreamView) -> Option<&'a Signer> {
+        self.key(upstream)?.signer.as_ref()
     }
 }
 
@@ -170,12 +177,18 @@ pub fn offer(backend: &BackendView, model: &str) -> Offer {
     }
 }
 
-/// A plain name goes before a pattern.
+/// A plain name goes before the longest beginning (`gpt-4-*`), that before other patterns in their
+/// order, and `*` comes last.
 fn find_model<'a>(models: &'a [ModelView], asked: &str) -> Option<&'a ModelView> {
-    let exact = models
-        .iter()
-        .find(|model| model.name.as_exact() == Some(asked));
-    exact.or_else(|| models.iter().find(|model| model.name.is_match(asked)))
+    let rank = |model: &ModelView| match &model.name {
+        Pattern::Exact(_) => usize::MAX,
+        Pattern::Prefix(prefix) if prefix.is_empty() => 0,
+        Pattern::Prefix(prefix) => 1 + prefix.len(),
+        Pattern::Glob(_) => 1,
+    };
+    let fitting = models.iter().filter(|model| model.name.is_match(asked));
+    // The first of those that are equal.
+    fitting.rev().max_by_key(|model| rank(model))
 }
 
 /// What the provider calls a model; `None`: it does not offer it.
@@ -223,7 +236,6 @@ impl From<&Unusable> for RequestError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Pattern;
 
     fn models(pairs: &[(&str, Option<&str>)]) -> Vec<ModelView> {
         let model = |(name, upstream): &(&str, Option<&str>)| ModelView {
@@ -239,16 +251,21 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_name_goes_before_a_pattern_and_the_first_pattern_before_others() {
+    fn a_plain_name_goes_before_the_longest_beginning_and_that_before_patterns() {
         let models = models(&[
-            ("gpt-4*", Some("four")),
+            ("*", Some("any")),
             ("gpt-*", None),
+            ("?pt-*", Some("pattern")),
+            ("gpt-4*", Some("four")),
             ("gpt-4o", Some("omni")),
+            ("[gm]*", Some("later")),
         ]);
         let mapped = |asked: &str| map_model(&models, &asked.into());
         assert_eq!(mapped("gpt-4o").as_deref(), Some("omni"));
         assert_eq!(mapped("gpt-4.1").as_deref(), Some("four"));
         assert_eq!(mapped("gpt-5").as_deref(), Some("gpt-5"));
-        assert_eq!(mapped("claude"), None);
+        assert_eq!(mapped("opt-6").as_deref(), Some("pattern"));
+        assert_eq!(mapped("mistral").as_deref(), Some("later"));
+        assert_eq!(mapped("claude").as_deref(), Some("any"));
     }
 }

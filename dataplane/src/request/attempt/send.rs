@@ -16,12 +16,14 @@ use tokio::time::Instant;
 use turnpike_protocol::Operation;
 use turnpike_protocol::splice::Pieces;
 
+use super::sign::sign;
 use crate::metrics::UpstreamFault;
 use crate::request::error::{RequestError, Result};
 use crate::request::relay::Clocks;
 use crate::request::settle::{Account, Spent};
 use crate::request::upload::Upload;
 use crate::store::view::{ServiceView, UpstreamView};
+use crate::upstream::credentials::Signer;
 use crate::upstream::endpoint::{Endpoint, Load, pick};
 use crate::upstream::{AnswerBody, Arrived, PiecesBody, Plain, Pool, SendError, Sending};
 
@@ -32,6 +34,8 @@ const TRIES: usize = 3;
 pub(super) struct Letter<'a> {
     pub(super) head: Parts,
     pub(super) content: Content<'a>,
+    /// Makes what is still missing of the head, once all else is final; `None`: nothing is.
+    pub(super) signer: Option<&'a Signer>,
 }
 
 /// The body that is sent.
@@ -46,6 +50,8 @@ pub(super) enum Content<'a> {
         operation: &'a Operation,
         /// What the provider calls it, where that may differ.
         model: Option<Box<str>>,
+        /// Whether the provider can be asked for the usage of a stream.
+        asks_for_usage: bool,
     },
 }
 
@@ -73,7 +79,8 @@ impl Content<'_> {
                 upload,
                 operation,
                 model,
-            } => upload.flow(operation, model.as_deref()),
+                asks_for_usage,
+            } => upload.flow(operation, model.as_deref(), *asks_for_usage),
         }
     }
 
@@ -84,6 +91,14 @@ impl Content<'_> {
                 PiecesBody::new(std::mem::take(pieces))
             }
             Content::Passing { .. } => self.body(),
+        }
+    }
+
+    /// The pieces, where all of them are at hand.
+    pub(super) fn pieces(&self) -> Option<&Pieces> {
+        match self {
+            Content::Pieces(pieces) | Content::Streaming(pieces) => Some(pieces),
+            Content::Passing { .. } => None,
         }
     }
 
@@ -104,6 +119,10 @@ pub(super) async fn send(
     account: &mut Account,
 ) -> Result<Response<AnswerBody>> {
     let bound = upstream.timeouts.connect;
+    if letter.signer.is_some() {
+        // Boxed: most requests have no need of its room.
+        Box::pin(sign(pool, &mut letter, upstream, clocks)).await?;
+    }
     if let Some(service) = &upstream.service {
         // Boxed: most requests have no need of its room.
         let sending = send_to_service(pool, &letter, service, bound, clocks, account);

@@ -13,7 +13,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 use turnpike_protocol::splice::Pieces;
 use turnpike_protocol::vendor::{self, Transport};
-use turnpike_protocol::{Endpoint, Operation, WireProtocol};
+use turnpike_protocol::{Endpoint, WireProtocol};
 
 use super::course::Course;
 use super::send::{Content, Letter, send};
@@ -104,12 +104,13 @@ async fn once(
     let letter = Letter {
         head: head(order, candidate, upstream, &key, account)?,
         content: Content::Streaming(Pieces::new()),
+        signer: candidate.signer(upstream),
     };
     let response = send(pool, letter, upstream, &mut clocks, account).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(match response.status().is_success() {
             true => not_a_socket("answered without opening it"),
-            false => refusal(response, upstream, &mut clocks, account).await,
+            false => refusal(response, upstream.protocol, &mut clocks, account).await,
         });
     }
     check(&response, &key, order.protocols)?;
@@ -134,8 +135,8 @@ fn head(
     key: &HeaderValue,
     account: &Account,
 ) -> Result<Parts> {
-    let path = vendor::upstream_path(upstream.protocol, &Operation::Of(Endpoint::Realtime));
-    let target = order.query.target(path, &candidate.upstream_model);
+    let path = vendor::path(upstream.protocol, Endpoint::Realtime, "", false);
+    let target = order.query.target(&path, &candidate.upstream_model);
     let url = upstream.base_url.as_ref();
     let uri = url.and_then(|base| base.join(&target).ok());
     let uri = uri.ok_or_else(|| RequestError::provider_unavailable("it has no usable URL"))?;

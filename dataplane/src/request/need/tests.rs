@@ -5,7 +5,9 @@ use std::time::Duration;
 use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::domain::{Authentication, Backend, Domain, Grant, Match, Route, Rule};
 use turnpike_snapshot::name::ObjectName;
-use turnpike_snapshot::provider::{Model, Provider, ProviderKind, Timeouts, Upstream};
+use turnpike_snapshot::provider::{
+    AwsKey, Cloud, KeySecret, Model, Provider, ProviderKey, ProviderKind, Timeouts, Upstream,
+};
 use turnpike_snapshot::quota::{OnStoreFailure, Quota, QuotaSelector};
 use turnpike_snapshot::retries::Retries;
 use turnpike_snapshot::tenant::{Fleet, Tenant};
@@ -34,7 +36,27 @@ fn upstream(kind: ProviderKind, models: &[&str]) -> Provider {
         },
         tls: None,
         egress_proxy: None,
+        manner: None,
+        cloud: None,
     })
+}
+
+/// Speaks what passes, and wants a signature over all of it.
+fn signed() -> Provider {
+    let mut provider = upstream(ProviderKind::Protocol("OpenAI".into()), &[]);
+    if let Provider::Upstream(upstream) = &mut provider {
+        let region = "eu-west-1".into();
+        upstream.cloud = Some(Box::new(Cloud::Aws { region }));
+        upstream.keys.push(ProviderKey {
+            name: "main".into(),
+            secret: KeySecret::Aws(AwsKey {
+                access_key: "a".into(),
+                secret_key: "s".into(),
+                session_token: None,
+            }),
+        });
+    }
+    provider
 }
 
 fn backend(provider: &str) -> Backend {
@@ -115,6 +137,7 @@ fn routes(rule: Rule, granted: &[&str], counted: &[&str]) -> Routes {
         provider("listing", openai(), &["m"]),
         provider("other", ProviderKind::Protocol("Anthropic".into()), &[]),
         provider("echo", ProviderKind::Vendor("Echo".into()), &[]),
+        (Name::Provider(name("signed")), Snapshot::Provider(signed())),
         (Name::Quota(name("q")), Snapshot::Quota(quota)),
         (Name::Tenant("t".into()), Snapshot::Tenant(tenant)),
         (Name::Fleet, Snapshot::Fleet(Fleet::default())),
@@ -160,6 +183,7 @@ fn what_is_sent_needs_as_much_as_the_neediest_provider() {
         (vec![renaming], Need::Head),
         (vec![backend("plain"), granting], Need::Head),
         (vec![backend("other")], Need::Whole),
+        (vec![backend("signed")], Need::Whole),
         (vec![backend("plain"), backend("echo")], Need::Whole),
     ] {
         let routes = routes(rule(&[], backends.clone()), &[], &[]);

@@ -132,7 +132,8 @@ impl HeldStream {
             Some(Ok(chunk)) => self.reply.push(chunk, &mut self.out).map(|()| Pulled::More),
             Some(Err(_)) if self.reply.is_complete() => Ok(Pulled::End),
             // How it ended is the decoder's to judge: only after the end mark it is clean.
-            Some(Err(_)) | None => self.reply.finish(&mut self.out).map(|()| Pulled::End),
+            Some(Err(_)) => self.reply.broke(&mut self.out).map(|()| Pulled::End),
+            None => self.reply.finish(&mut self.out).map(|()| Pulled::End),
         };
         if !self.out.is_empty() {
             self.clocks.heard();

@@ -21,8 +21,8 @@ use crate::upstream::BodyStopped;
 pub(super) struct Flow {
     state: Arc<Mutex<State>>,
     turn: u32,
-    /// What is asked for, and what the provider calls the model.
-    asked: (Operation, Option<Box<str>>),
+    /// What is asked for, what the provider calls the model, and whether it can be asked for usage.
+    asked: Asked,
     /// All edits, once no more can be added.
     edits: Option<Vec<Splice>>,
     passage: Passage,
@@ -36,13 +36,10 @@ pub(super) struct Flow {
     is_over: bool,
 }
 
+pub(super) type Asked = (Operation, Option<Box<str>>, bool);
+
 impl Flow {
-    pub(super) fn new(
-        state: Arc<Mutex<State>>,
-        turn: u32,
-        asked: (Operation, Option<Box<str>>),
-        edits: Edits,
-    ) -> Self {
+    pub(super) fn new(state: Arc<Mutex<State>>, turn: u32, asked: Asked, edits: Edits) -> Self {
         Self {
             state,
             turn,
@@ -107,8 +104,13 @@ impl Flow {
         let splices = match &self.edits {
             Some(all) => all,
             None => {
-                let (operation, model) = &self.asked;
-                computed = edits(operation, state.source.head(), model.as_deref());
+                let (operation, model, asks_for_usage) = &self.asked;
+                computed = edits(
+                    operation,
+                    state.source.head(),
+                    model.as_deref(),
+                    *asks_for_usage,
+                );
                 &computed.splices
             }
         };

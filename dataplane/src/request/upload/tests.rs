@@ -43,11 +43,11 @@ async fn what_has_passed_is_sent_again_as_the_next_provider_takes_it() {
     let mut source = source(&[r#"{"a":1,"mod"#, r#"el":"#, r#""m","x":"#, "2}"], &budget);
     source.read_head(1 << 20).await.unwrap();
     let upload = Upload::new(source);
-    let first = all(upload.flow(CHAT, Some("m"))).await.unwrap();
+    let first = all(upload.flow(CHAT, Some("m"), true)).await.unwrap();
     assert_eq!(first, r#"{"a":1,"model":"m","x":2}"#);
     upload.sent().await;
     assert!(upload.is_replayable() && upload.is_read());
-    let second = all(upload.flow(CHAT, Some("up"))).await.unwrap();
+    let second = all(upload.flow(CHAT, Some("up"), true)).await.unwrap();
     assert_eq!(second, r#"{"a":1,"model":"up","x":2}"#);
     drop(upload);
     assert_eq!(budget.held(), 0);
@@ -64,7 +64,7 @@ async fn what_waits_for_the_model_is_on_disk_beyond_its_bound() {
     assert!(budget.held() < 1 << 20, "{}", budget.held());
     let upload = Upload::new(source);
     for _ in 0..2 {
-        let body = upload.flow(CHAT, Some("m"));
+        let body = upload.flow(CHAT, Some("m"), true);
         assert_eq!(all(body).await.unwrap(), pieces.concat());
         assert!(upload.is_replayable());
     }
@@ -92,7 +92,7 @@ async fn more_than_is_kept_cannot_be_sent_again() {
     let pieces = [r#"{"model":"m","a":""#, &*long, &*long, r#""}"#];
     let upload = Upload::new(source(&pieces, &budget));
     assert!(upload.is_replayable());
-    let mut body = upload.flow(CHAT, None);
+    let mut body = upload.flow(CHAT, None, true);
     let taken = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert!(taken.len() < 1000 && upload.is_replayable());
     assert_eq!(
@@ -112,9 +112,9 @@ async fn an_attempt_stops_where_the_next_one_begins() {
     let body = StreamBody::new(begun.chain(stream::pending()));
     let source = Source::new(body, None, Bytes::new(), Form::JSON, 1000, budget.charge()).unwrap();
     let upload = Upload::new(source);
-    let mut first = upload.flow(CHAT, None);
+    let mut first = upload.flow(CHAT, None, true);
     assert!(futures::poll!(first.frame()).is_pending());
-    let mut second = upload.flow(CHAT, None);
+    let mut second = upload.flow(CHAT, None, true);
     assert!(first.frame().await.unwrap().is_err());
     assert!(futures::poll!(second.frame()).is_pending());
     drop(upload);
@@ -131,7 +131,7 @@ async fn a_body_that_is_wrong_has_no_end_and_says_why() {
         (&[r#"{"model":"m"}"#, " 1"], "invalid_json"),
     ] {
         let upload = Upload::new(source(pieces, &budget));
-        assert_eq!(all(upload.flow(CHAT, None)).await, None, "{pieces:?}");
+        assert_eq!(all(upload.flow(CHAT, None, true)).await, None, "{pieces:?}");
         upload.sent().await;
         let fault = upload.take_fault().unwrap();
         assert_eq!(fault.code(), expected, "{pieces:?}");

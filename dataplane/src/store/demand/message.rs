@@ -1,7 +1,7 @@
 //! Messages of the stream, to and from what the store understands.
 
 use prost::Message;
-use turnpike_protocol::{PRESETS, WireProtocol};
+use turnpike_protocol::{PRESETS, PROTOCOLS};
 use turnpike_snapshot::credential::FleetKey;
 use turnpike_snapshot::proto::change::Change as ProtoKind;
 use turnpike_snapshot::proto::client_message::Message as Up;
@@ -11,15 +11,15 @@ use turnpike_snapshot::proto::{
 };
 use turnpike_snapshot::provider::ProviderKind;
 use turnpike_snapshot::{
-    EGRESS_PROXY, ENDPOINTS, FAILOVER, GRANTS, H2C, HALT, Name, ON_DISCONNECT, PROTOCOL_VERSION,
-    PROVIDER_TLS, SUSPENSION, TEMPLATES, TLS, Version, convert,
+    CLOUDS, EGRESS_PROXY, ENDPOINTS, FAILOVER, GRANTS, H2C, HALT, Name, ON_DISCONNECT,
+    PROTOCOL_VERSION, PROVIDER_MANNER, PROVIDER_TLS, SUSPENSION, TEMPLATES, TLS, Version, convert,
 };
 
 use crate::store::apply::{Change, ChangeKind, Refusal};
 use crate::store::book::{Outgoing, Restated};
 
 /// What this data plane obeys besides what it speaks to providers.
-const FEATURES: [&str; 11] = [
+const FEATURES: [&str; 13] = [
     TEMPLATES,
     GRANTS,
     SUSPENSION,
@@ -28,7 +28,9 @@ const FEATURES: [&str; 11] = [
     TLS,
     FAILOVER,
     PROVIDER_TLS,
+    PROVIDER_MANNER,
     EGRESS_PROXY,
+    CLOUDS,
     ON_DISCONNECT,
     H2C,
 ];
@@ -51,8 +53,7 @@ pub(super) fn hello(data_plane: &str) -> Hello {
     let vendors = PRESETS
         .iter()
         .map(|preset| ProviderKind::Vendor(preset.name.to_owned()));
-    let protocols = [WireProtocol::OpenAI, WireProtocol::Anthropic];
-    let protocols = protocols.map(|protocol| ProviderKind::Protocol(protocol.as_str().to_owned()));
+    let protocols = PROTOCOLS.map(|protocol| ProviderKind::Protocol(protocol.as_str().to_owned()));
     Hello {
         protocol_version: PROTOCOL_VERSION,
         features: vendors

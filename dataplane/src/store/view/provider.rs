@@ -7,16 +7,23 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::uri::{self, Authority, PathAndQuery, Scheme};
 use http::{HeaderName, HeaderValue, Uri};
-use turnpike_protocol::Target;
-use turnpike_protocol::vendor::{self, Auth, Preset, Transport, WireProtocol};
+use turnpike_protocol::vendor::{
+    self, At, Auth, Preset, Quirks, ReasoningField, Transport, WireProtocol,
+};
+use turnpike_protocol::{Endpoint, Endpoints, OnUnsupported, Target, vertex};
 use turnpike_snapshot::provider::{
-    Halt, Halted, Model, Provider, ProviderKey, ProviderKind, Service, Timeouts, Upstream,
+    Cloud, Halt, Halted, KeyHeader, KeySecret, Manner, Model, Provider, ProviderKey, ProviderKind,
+    Service, Timeouts, Upstream, UpstreamTls,
 };
 
 use super::{CompileError, EndpointsSlot};
 use crate::store::glob::Pattern;
 use crate::store::tables::Tables;
-use crate::upstream::{Endpoint, Way};
+use crate::upstream::credentials::Signer;
+use crate::upstream::{Endpoint as Pod, Way};
+
+const BEDROCK: &str = "Bedrock";
+const VERTEX: &str = "VertexAI";
 
 /// A provider, usable or not.
 #[derive(Debug)]
@@ -54,6 +61,10 @@ pub struct UpstreamView {
     pub transport: Transport,
     /// How it is shown a key.
     pub auth: Auth,
+    /// The endpoints that it takes as clients send them.
+    pub natives: Endpoints,
+    /// How it is spoken to.
+    pub manner: MannerView,
     /// Where it is; `None` only for those in this process.
     pub base_url: Option<BaseUrl>,
     /// Who serves it there, where that is a Service of the cluster.
@@ -66,6 +77,27 @@ pub struct UpstreamView {
     pub models: Vec<ModelView>,
     /// How long each part of an attempt may take.
     pub timeouts: TimeoutsView,
+    /// Where in a vendor's cloud.
+    pub cloud: Option<Box<Cloud>>,
+}
+
+/// How a provider is spoken to.
+#[derive(Debug)]
+pub struct MannerView {
+    quirks: Quirks,
+    on_unsupported: OnUnsupported,
+    /// Where endpoints are, as the resource says.
+    paths: Vec<(Endpoint, Box<str>)>,
+    /// Where the vendor has them.
+    vendors: &'static [(Endpoint, At)],
+    azure: Option<AzureView>,
+}
+
+/// Azure's ways.
+#[derive(Debug)]
+struct AzureView {
+    /// `None`: the API without versions.
+    api_version: Option<Box<str>>,
 }
 
 /// A Service whose endpoints are asked in place of the base URL's host.
@@ -81,7 +113,7 @@ pub struct ServiceView {
 
 /// Those behind a port of a Service that take requests, in the order of their addresses.
 #[derive(Debug)]
-pub struct EndpointsView(pub Vec<Arc<Endpoint>>);
+pub struct EndpointsView(pub Vec<Arc<Pod>>);
 
 /// A base URL, as the vendor's own SDK takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,8 +131,11 @@ pub struct BaseUrl {
 pub struct KeyView {
     /// Names it in logs and metrics; not secret.
     pub name: Arc<str>,
-    /// The header that carries it, marked sensitive; `None`: this provider takes no key.
+    /// The header that carries it, marked sensitive; `None`: this provider takes no key, or is sent
+    /// signatures.
     pub header: Option<(HeaderName, HeaderValue)>,
+    /// What makes of each request what proves who sends it, in place of a header.
+    pub signer: Option<Signer>,
 }
 
 /// A model that the provider offers.
@@ -167,12 +202,66 @@ struct Speech {
     transport: Transport,
     auth: Auth,
     base_url: Option<&'static str>,
+    natives: Endpoints,
+    quirks: Quirks,
+    paths: &'static [(Endpoint, At)],
 }
 
 impl UpstreamView {
     /// What a request is encoded for. `created`: seconds since 1970.
     pub fn target<'a>(&self, upstream_model: &'a str, created: u64) -> Target<'a> {
-        Target::new(self.protocol, upstream_model, created)
+        let usual = Target {
+            protocol: self.protocol,
+            natives: self.natives,
+            quirks: self.manner.quirks,
+            on_unsupported: self.manner.on_unsupported,
+            upstream_model,
+            created,
+            anthropic_version: None,
+        };
+        match self.vertex() {
+            Some(_) => Target {
+                on_unsupported: self.manner.on_unsupported,
+                ..vertex::target(upstream_model, created)
+            },
+            None => usual,
+        }
+    }
+
+    /// Where it has an endpoint; `None`: nowhere.
+    pub fn uri(&self, endpoint: Endpoint, model: &str, is_streaming: bool) -> Option<Uri> {
+        let base = self.base_url.as_ref()?;
+        let said = self.manner.paths.iter().find(|(one, _)| *one == endpoint);
+        if let Some((_, path)) = said {
+            return base.join(&At::with(path, model)).ok();
+        }
+        if let Some(place) = self.vertex() {
+            let path = vertex::path(&place, model, endpoint, is_streaming)?;
+            return base.join(&path).ok();
+        }
+        let vendors = self.manner.vendors.iter().find(|(one, _)| *one == endpoint);
+        if let Some((_, at)) = vendors {
+            return match at {
+                At::Base(path) => base.join(&At::with(path, model)).ok(),
+                At::Host(path) => base.at_host(&At::with(path, model)).ok(),
+            };
+        }
+        let path = vendor::path(self.protocol, endpoint, model, is_streaming);
+        match &self.manner.azure {
+            Some(azure) => azure.uri(base, &path, model),
+            None => base.join(&path).ok(),
+        }
+    }
+
+    /// Where in Vertex AI; `None`: it is elsewhere.
+    pub fn vertex(&self) -> Option<vertex::Place<'_>> {
+        match self.cloud.as_deref()? {
+            Cloud::Gcp { project, location } if self.vendor == VERTEX => Some(vertex::Place {
+                project: project.as_deref(),
+                location,
+            }),
+            _ => None,
+        }
     }
 
     fn compile(upstream: &Upstream, tables: &Tables) -> Result<Self, CompileError> {
@@ -181,9 +270,16 @@ impl UpstreamView {
         let service = service.filter(|_| speech.transport == Transport::Http);
         let url = match service {
             Some(service) => Some(service_url(service, speech.protocol)),
-            None => upstream.url.clone(),
+            None => upstream.url.clone().or_else(|| cloud_url(upstream)),
         };
+        let manner = upstream.manner.as_deref();
         let base_url = base_url(&speech, url.as_deref())?;
+        let said = manner.map(|manner| &manner.paths[..]).unwrap_or_default();
+        let paths: Vec<(Endpoint, Box<str>)> = said
+            .iter()
+            .filter_map(|(name, path)| Some((Endpoint::named(name)?, path.as_str().into())))
+            .collect();
+        let more: Vec<Endpoint> = paths.iter().map(|(endpoint, _)| *endpoint).collect();
         let service = service.zip(base_url.as_ref());
         let service = service.map(|(service, url)| ServiceView::new(service, url, tables));
         Ok(Self {
@@ -192,11 +288,8 @@ impl UpstreamView {
             way: tables
                 .ways
                 .find(upstream.tls.as_deref(), upstream.egress_proxy.as_deref())?,
-            keys: upstream
-                .keys
-                .iter()
-                .map(|key| KeyView::compile(key, speech.auth))
-                .collect::<Result<_, _>>()?,
+            keys: keys(upstream, speech.auth, manner, tables)?,
+            cloud: upstream.cloud.clone(),
             models: upstream
                 .models
                 .iter()
@@ -207,8 +300,137 @@ impl UpstreamView {
             protocol: speech.protocol,
             transport: speech.transport,
             auth: speech.auth,
+            natives: speech.natives.and(Endpoints::of(&more)),
+            manner: MannerView {
+                quirks: quirks(speech.quirks, manner),
+                on_unsupported: match manner.is_some_and(|manner| manner.drops_unsupported) {
+                    true => OnUnsupported::Drop,
+                    false => OnUnsupported::Reject,
+                },
+                paths,
+                vendors: speech.paths,
+                azure: (speech.vendor == "AzureOpenAI").then(|| AzureView {
+                    api_version: manner
+                        .and_then(|manner| manner.azure_api_version.as_deref())
+                        .map(Into::into),
+                }),
+            },
         })
     }
+}
+
+/// What the vendor has, changed by what the resource says.
+fn quirks(usual: Quirks, manner: Option<&Manner>) -> Quirks {
+    let Some(said) = manner.map(|manner| &manner.quirks) else {
+        return usual;
+    };
+    Quirks {
+        developer_role: said.developer_role.unwrap_or(usual.developer_role),
+        stream_options: said.stream_options.unwrap_or(usual.stream_options),
+        json_schema: said.json_schema.unwrap_or(usual.json_schema),
+        parallel_tool_calls: said
+            .parallel_tool_calls
+            .unwrap_or(usual.parallel_tool_calls),
+        max_completion_tokens: said
+            .max_completion_tokens
+            .unwrap_or(usual.max_completion_tokens),
+        reasoning: match said.reasoning.as_deref() {
+            Some("Effort") => ReasoningField::Effort,
+            Some("Object") => ReasoningField::Object,
+            Some("ThinkingType") => ReasoningField::ThinkingType,
+            Some("EnableThinking") => ReasoningField::EnableThinking,
+            Some("None") => ReasoningField::None,
+            _ => usual.reasoning,
+        },
+    }
+}
+
+impl AzureView {
+    /// The three shapes of a URL: of one call, used as it is; of a deployment; of a resource, where the
+    /// model names the deployment. Without a version there is one place for all.
+    ///
+    /// Source: learn.microsoft.com, "Azure OpenAI REST API reference", "API version lifecycle".
+    fn uri(&self, base: &BaseUrl, path: &str, model: &str) -> Option<Uri> {
+        const DEPLOYMENTS: &str = "/openai/deployments/";
+        let prefix = &*base.path_prefix;
+        let Some(version) = &self.api_version else {
+            return match prefix.ends_with("/openai/v1") {
+                true => base.join(path).ok(),
+                false => base.join(&format!("/openai/v1{path}")).ok(),
+            };
+        };
+        let version = format!("?api-version={version}");
+        match prefix.split_once(DEPLOYMENTS) {
+            // One call: whatever it is, it is what was meant.
+            Some((_, rest)) if rest.contains('/') => base.join(&version).ok(),
+            Some(_) => base.join(&format!("{path}{version}")).ok(),
+            None => {
+                let deployment = vendor::segment(model);
+                base.join(&format!("{DEPLOYMENTS}{deployment}{path}{version}"))
+                    .ok()
+            }
+        }
+    }
+}
+
+/// Where a vendor in a cloud is reached unless told otherwise.
+///
+/// Source: docs.aws.amazon.com, "Amazon Bedrock endpoints and quotas"; cloud.google.com, Vertex AI, "REST
+/// reference".
+fn cloud_url(upstream: &Upstream) -> Option<String> {
+    let ProviderKind::Vendor(vendor) = &upstream.kind else {
+        return None;
+    };
+    match (upstream.cloud.as_deref()?, vendor.as_str()) {
+        (Cloud::Aws { region }, BEDROCK) => {
+            let domain = match region.starts_with("cn-") {
+                true => "amazonaws.com.cn",
+                false => "amazonaws.com",
+            };
+            Some(format!("https://bedrock-runtime.{region}.{domain}"))
+        }
+        (Cloud::Gcp { project, location }, VERTEX) => {
+            let host = vertex::host(&vertex::Place {
+                project: project.as_deref(),
+                location,
+            });
+            Some(format!("https://{host}"))
+        }
+        _ => None,
+    }
+}
+
+/// Tokens are asked for through the same proxy, and of whom the same CAs vouch for; what else is said of
+/// connections is about the provider alone.
+fn keys(
+    upstream: &Upstream,
+    auth: Auth,
+    manner: Option<&Manner>,
+    tables: &Tables,
+) -> Result<Vec<KeyView>, CompileError> {
+    let said = manner.and_then(|manner| manner.key_header.as_ref());
+    let tls = upstream.tls.as_deref().map(|tls| UpstreamTls {
+        authorities: tls.authorities.clone(),
+        ..UpstreamTls::default()
+    });
+    let tls = tls.filter(|tls| !tls.authorities.is_empty());
+    let proxy = upstream.egress_proxy.as_deref();
+    let way = tables.ways.find(tls.as_ref(), proxy)?;
+    let region = match upstream.cloud.as_deref() {
+        Some(Cloud::Aws { region }) => Some(region.as_str()),
+        _ => None,
+    };
+    let auth = match upstream.cloud.as_deref() {
+        // Vertex AI's express mode.
+        Some(Cloud::Gcp { .. }) if auth != Auth::None => Auth::XGoogApiKey,
+        _ => auth,
+    };
+    let keys = upstream.keys.iter().map(|key| {
+        let signer = Signer::of(&key.secret, region, way.as_ref(), &tables.tokens);
+        let wrong = |fault| CompileError::Credential(key.name.clone(), fault);
+        KeyView::compile(key, auth, said, signer.map_err(wrong)?)
+    });
+    keys.collect()
 }
 
 /// A Service under its name in the cluster.
@@ -257,6 +479,9 @@ impl Speech {
             transport: preset.transport,
             auth: preset.auth,
             base_url: preset.base_url,
+            natives: preset.natives(),
+            quirks: preset.quirks,
+            paths: preset.paths,
         }
     }
 
@@ -267,6 +492,10 @@ impl Speech {
             transport: Transport::Http,
             auth: protocol.default_auth(),
             base_url: None,
+            natives: protocol.natives(),
+            // A server that says what it speaks is taken at its word.
+            quirks: Quirks::OPENAI,
+            paths: &[],
         }
     }
 }
@@ -316,7 +545,12 @@ impl BaseUrl {
 
     /// Appends a path that begins with `/`.
     pub fn join(&self, path: &str) -> Result<Uri, http::Error> {
-        let whole = Bytes::from([&self.path_prefix, path].concat());
+        self.at_host(&[&self.path_prefix, path].concat())
+    }
+
+    /// The same host at another path.
+    fn at_host(&self, path: &str) -> Result<Uri, http::Error> {
+        let whole = Bytes::copy_from_slice(path.as_bytes());
         let mut parts = uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
@@ -335,23 +569,49 @@ fn without_user(url: &str) -> String {
 }
 
 impl KeyView {
-    fn compile(key: &ProviderKey, auth: Auth) -> Result<Self, CompileError> {
-        let header = match auth {
-            Auth::Bearer => Some((AUTHORIZATION, format!("Bearer {}", key.secret))),
-            Auth::XApiKey => Some((HeaderName::from_static("x-api-key"), key.secret.clone())),
-            Auth::XGoogApiKey => {
-                let name = HeaderName::from_static("x-goog-api-key");
-                Some((name, key.secret.clone()))
-            }
-            Auth::None => None,
+    fn compile(
+        key: &ProviderKey,
+        auth: Auth,
+        said: Option<&KeyHeader>,
+        signer: Option<Signer>,
+    ) -> Result<Self, CompileError> {
+        let header = match (&key.secret, said) {
+            (KeySecret::Plain(secret), None) => shown(secret, auth),
+            (KeySecret::Plain(secret), Some(said)) => Some(said_header(said, secret)?),
+            _ => None,
         };
         Ok(Self {
             name: key.name.as_str().into(),
             header: header
                 .map(|(name, value)| sensitive(&value, &key.name).map(|value| (name, value)))
                 .transpose()?,
+            signer,
         })
     }
+}
+
+/// The header that shows a key as it is.
+fn shown(secret: &str, auth: Auth) -> Option<(HeaderName, String)> {
+    let of = |name| (HeaderName::from_static(name), secret.to_owned());
+    match auth {
+        Auth::Bearer | Auth::Aws => Some((AUTHORIZATION, format!("Bearer {secret}"))),
+        Auth::Raw => Some((AUTHORIZATION, secret.to_owned())),
+        Auth::XApiKey => Some(of("x-api-key")),
+        Auth::ApiKey => Some(of("api-key")),
+        Auth::XGoogApiKey => Some(of("x-goog-api-key")),
+        Auth::None => None,
+    }
+}
+
+/// The header that the resource names.
+fn said_header(said: &KeyHeader, secret: &str) -> Result<(HeaderName, String), CompileError> {
+    let name = HeaderName::try_from(&said.name);
+    let name = name.map_err(|_| CompileError::Header(said.name.clone()))?;
+    let value = match &said.scheme {
+        Some(scheme) => format!("{scheme} {secret}"),
+        None => secret.to_owned(),
+    };
+    Ok((name, value))
 }
 
 fn sensitive(value: &str, key_name: &str) -> Result<HeaderValue, CompileError> {

@@ -113,7 +113,7 @@ impl Client {
     fn change(&mut self, number: u64, name: &Name, change: Change) -> Option<Upward> {
         match change {
             Change::Upsert(version, content) => {
-                let snapshot = turnpike_snapshot::convert::read(name, content).unwrap();
+                let snapshot = turnpike_snapshot::convert::read(name, *content).unwrap();
                 assert_eq!(Version::of(&snapshot), version);
                 if is_poison(&snapshot) {
                     self.refused.insert(name.clone());
@@ -351,6 +351,8 @@ pub(super) fn provider(version: u64, vendor: &str) -> Snapshot {
         service: None,
         tls: None,
         egress_proxy: None,
+        manner: None,
+        cloud: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {

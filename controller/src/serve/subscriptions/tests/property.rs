@@ -12,6 +12,7 @@ use turnpike_snapshot::{Name, Snapshot};
 use super::model::{Line, domain, host, provider, provider_name};
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a test holds few of them")]
 enum Action {
     Set(Name, Option<Snapshot>),
     Publish,

@@ -166,7 +166,7 @@ fn source_body<'a>(source: &'a Source<'a>) -> SourceBody<'a> {
 
 /// The API takes letters, digits, `_` and `-` only; other vendors' ids (`functions.get:0`) come in
 /// conversations that change provider midway. A hash of the whole keeps the changed ones apart.
-fn tool_id(id: &str) -> Cow<'_, str> {
+pub(crate) fn tool_id(id: &str) -> Cow<'_, str> {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !id.is_empty() && id.chars().all(is_fine) {
         return Cow::Borrowed(id);

@@ -77,7 +77,7 @@ pub(super) fn decide(
 }
 
 /// Whether the conversation goes on after tool calls that lost their thinking.
-fn lacks_thinking(conversation: &Conversation<'_>) -> bool {
+pub(crate) fn lacks_thinking(conversation: &Conversation<'_>) -> bool {
     let mut turns = conversation.turns.iter().rev();
     let awaits_answer = turns.next().is_some_and(|turn| {
         turn.role == Role::User

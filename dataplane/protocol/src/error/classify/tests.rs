@@ -175,6 +175,101 @@ fn anthropic_errors_have_their_class() {
 }
 
 #[test]
+fn bedrock_errors_have_their_class() {
+    use FaultClass::*;
+    let long = "prompt is too long: 200049 tokens > 200000 maximum";
+    let by_profile = "Invocation of model ID a.b with on-demand throughput isn’t supported.";
+    let filtered = "Output blocked by content filtering policy";
+    let expired = "The security token included in the request is expired";
+    let busy = "Too many tokens, please wait before trying again.";
+    for (status, message, class, client) in [
+        (400, "Malformed input request", ClientFault, 400),
+        (
+            400,
+            "Input is too long for requested model.",
+            ContextExceeded,
+            400,
+        ),
+        (400, long, ContextExceeded, 400),
+        (
+            400,
+            "The provided model identifier is invalid.",
+            ModelMissing,
+            404,
+        ),
+        (400, by_profile, ModelMissing, 404),
+        (400, filtered, ContentPolicy, 400),
+        (403, expired, Credential, 502),
+        (404, "Could not resolve the model", ModelMissing, 404),
+        (408, "Model timed out", Transient, 504),
+        (424, "The model failed", Transient, 502),
+        (429, busy, Capacity, 429),
+        (500, "oops", Transient, 502),
+        (503, "Bedrock is unable to process", Transient, 503),
+    ] {
+        let body = format!(r#"{{"message":"{message}"}}"#);
+        let error = classify(WireProtocol::Bedrock, status, body.as_bytes());
+        let got = (error.class, error.client_status);
+        assert_eq!(got, (class, client), "{status} {message}");
+    }
+}
+
+#[test]
+fn the_name_of_an_aws_exception_counts_more_than_the_status() {
+    use FaultClass::*;
+    for (name, class) in [
+        ("com.amazon.coral.service#ThrottlingException", Capacity),
+        ("ServiceQuotaExceededException", Capacity),
+        ("com.amazon.coral.service#ExpiredTokenException", Credential),
+        ("InternalServerException", Transient),
+        ("ResourceNotFoundException", ModelMissing),
+        ("SomethingNewException", ClientFault),
+    ] {
+        let body = format!(r#"{{"__type":"{name}","Message":"m"}}"#);
+        let error = classify(WireProtocol::Bedrock, 400, body.as_bytes());
+        assert_eq!(error.class, class, "{name}");
+    }
+    // Elsewhere the name means nothing.
+    let body = br#"{"__type":"ThrottlingException","message":"m"}"#;
+    let error = classify(WireProtocol::OpenAI, 400, body);
+    assert_eq!(error.class, ClientFault);
+}
+
+#[test]
+fn the_name_of_an_aws_exception_in_a_header_counts_as_well() {
+    let class = |status, name| {
+        let body = br#"{"message":"m"}"#;
+        classify_named(WireProtocol::Bedrock, status, name, body).class
+    };
+    let quota = "ServiceQuotaExceededException:http://internal.amazon.com/coral/";
+    assert_eq!(class(400, quota), FaultClass::Capacity);
+    assert_eq!(class(400, "ValidationException"), FaultClass::ClientFault);
+    assert_eq!(class(429, "BrandNewException"), FaultClass::Capacity);
+    assert_eq!(class(503, ""), FaultClass::Transient);
+}
+
+#[test]
+fn exceptions_of_aws_in_a_stream_are_judged_by_name() {
+    use FaultClass::*;
+    for (name, message, class) in [
+        ("throttlingException", "Too many tokens", Capacity),
+        ("validationException", "bad", ClientFault),
+        ("validationException", "Input is too long", ContextExceeded),
+        ("modelStreamErrorException", "oops", Transient),
+        ("internalServerException", "oops", Transient),
+        ("serviceUnavailableException", "oops", Transient),
+        ("accessDeniedException", "no", Credential),
+        ("brandNewException", "oops", Transient),
+        ("", "", Transient),
+    ] {
+        let body = format!(r#"{{"message":"{message}"}}"#);
+        let error = classify_aws(name, body.as_bytes());
+        assert_eq!(error.class, class, "{name} {message}");
+        assert_eq!(classify_aws_bare(name, message).class, class, "{name}");
+    }
+}
+
+#[test]
 fn bodies_of_no_known_shape_are_judged_by_status() {
     for body in [
         "",

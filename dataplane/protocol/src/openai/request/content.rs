@@ -72,6 +72,15 @@ fn read_part<'a>(
                 cache,
             }
         }
+        "input_audio" if allowed == Allowed::Everything => {
+            let mut audio = part.required_members("input_audio")?;
+            let read = Part::Audio {
+                data: audio.required_string("data")?,
+                format: audio.required_string("format")?,
+            };
+            audio.refuse_rest(losses)?;
+            read
+        }
         "file" if allowed == Allowed::Everything => {
             let (source, title) = file(&mut part, losses)?;
             Part::Document {
@@ -101,7 +110,7 @@ fn image<'a>(part: &mut Members<'a>, losses: &mut Losses) -> Result<Image<'a>, U
     if url.starts_with("https://") || url.starts_with("http://") {
         return Ok((Source::Url(url), detail));
     }
-    let source = data_url(&url, TYPES).ok_or_else(|| {
+    let source = data_of(&url, TYPES).ok_or_else(|| {
         unsupported(
             path,
             "must be an http(s) URL, or base64 data of a JPEG, PNG, GIF or WebP image",
@@ -114,11 +123,11 @@ type File<'a> = (Source<'a>, Option<Cow<'a, str>>);
 
 fn file<'a>(part: &mut Members<'a>, losses: &mut Losses) -> Result<File<'a>, Unsupported> {
     let mut file = part.required_members("file")?;
-    let data = file.required_string("file_data")?;
     let title = file.string("filename")?;
+    let data = file.required_string("file_data")?;
     let path: Path = file.path.at("file_data");
     file.refuse_rest(losses)?;
-    let source = data_url(&data, &["application/pdf"]).ok_or_else(|| {
+    let source = data_of(&data, &["application/pdf"]).ok_or_else(|| {
         unsupported(
             path,
             "must be base64 data of a PDF: data:application/pdf;base64,…",
@@ -128,7 +137,7 @@ fn file<'a>(part: &mut Members<'a>, losses: &mut Losses) -> Result<File<'a>, Uns
 }
 
 /// Takes `data:TYPE;base64,DATA` apart.
-pub(crate) fn data_url<'a>(url: &Cow<'a, str>, types: &[&str]) -> Option<Source<'a>> {
+pub(crate) fn data_url<'a>(url: &Cow<'a, str>) -> Option<Source<'a>> {
     let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
     let media_type = head
         .strip_suffix(";base64")?
@@ -140,7 +149,7 @@ pub(crate) fn data_url<'a>(url: &Cow<'a, str>, types: &[&str]) -> Option<Source<
     } else {
         media_type
     };
-    if !types.contains(&media_type.as_str()) || data.is_empty() {
+    if data.is_empty() {
         return None;
     }
     let start = url.len() - data.len();
@@ -149,4 +158,11 @@ pub(crate) fn data_url<'a>(url: &Cow<'a, str>, types: &[&str]) -> Option<Source<
         Cow::Owned(url) => Cow::Owned(url[start..].to_owned()),
     };
     Some(Source::Base64 { media_type, data })
+}
+
+/// The same for one of these types alone.
+pub(crate) fn data_of<'a>(url: &Cow<'a, str>, types: &[&str]) -> Option<Source<'a>> {
+    data_url(url).filter(|source| {
+        matches!(source, Source::Base64 { media_type, .. } if types.contains(&media_type.as_str()))
+    })
 }

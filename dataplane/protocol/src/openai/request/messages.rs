@@ -131,6 +131,13 @@ fn tool_call<'a>(mut call: Members<'a>, losses: &mut Losses) -> Result<Part<'a>,
         ));
     }
     let id = call.required_string("id")?;
+    let signature = match call.members("extra_content")? {
+        None => None,
+        Some(mut extra) => match extra.members("google")? {
+            None => None,
+            Some(mut google) => google.string("thought_signature")?,
+        },
+    };
     let mut function = call.required_members("function")?;
     let name = function.required_string("name")?;
     let arguments = arguments(&mut function)?;
@@ -140,7 +147,7 @@ fn tool_call<'a>(mut call: Members<'a>, losses: &mut Losses) -> Result<Part<'a>,
         id,
         name,
         arguments,
-        signature: None,
+        signature,
         cache: None,
     })
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::{Target, WireProtocol};
 
 fn read(body: &[u8]) -> Result<Conversation<'_>, Unsupported> {
     parse(body, &mut Losses::default())
@@ -16,8 +17,14 @@ fn request(member: &str, value: Value) -> String {
     request.to_string()
 }
 
+/// What of a request cannot be told to Anthropic, which has no word for many.
 fn refused(body: &str) -> String {
-    match read(body.as_bytes()) {
+    let target = Target::new(WireProtocol::Anthropic, "up", 1);
+    let mut losses = Losses::default();
+    let written = parse(body.as_bytes(), &mut losses).and_then(|conversation| {
+        crate::anthropic::request::write(&conversation, &target, &mut losses)
+    });
+    match written {
         Err(error) => {
             assert!(error.message.contains(&error.field), "{error}");
             error.field
@@ -97,7 +104,7 @@ fn refusals_point_into_the_request() {
         (message(json!("x")), "messages[1]"),
         (
             part(json!({"type": "input_audio", "input_audio": {}})),
-            "messages[1].content[0].type",
+            "messages[1].content[0].input_audio.data",
         ),
         (
             part(json!({"type": "image_url", "image_url": "x"})),
@@ -181,8 +188,7 @@ fn neutral_values_say_nothing() {
     ] {
         let body = request(member, value);
         let mut losses = Losses::default();
-        let conversation =
-            parse(body.as_bytes(), &mut losses).unwrap_or_else(|error| panic!("{error}"));
+        parse(body.as_bytes(), &mut losses).unwrap_or_else(|error| panic!("{error}"));
         assert!(losses.dropped.is_empty());
     }
 }

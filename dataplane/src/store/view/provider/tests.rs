@@ -9,6 +9,8 @@ fn upstream(kind: ProviderKind, url: Option<&str>) -> Upstream {
         service: None,
         tls: None,
         egress_proxy: None,
+        manner: None,
+        cloud: None,
         keys: Vec::new(),
         models: Vec::new(),
         timeouts: Timeouts {
@@ -158,4 +160,116 @@ fn a_zero_timeout_is_no_bound() {
     let view = compiled(&upstream(vendor_named("Echo"), None)).unwrap();
     assert_eq!(view.timeouts.connect, Some(Duration::from_secs(3)));
     assert_eq!(view.timeouts.idle, None);
+}
+
+fn in_cloud(kind: ProviderKind, cloud: Cloud, secret: KeySecret) -> Upstream {
+    Upstream {
+        cloud: Some(Box::new(cloud)),
+        keys: vec![ProviderKey {
+            name: "main".into(),
+            secret,
+        }],
+        ..upstream(kind, Some("https://p.test"))
+    }
+}
+
+fn gcp(project: Option<&str>, location: &str) -> Cloud {
+    Cloud::Gcp {
+        project: project.map(str::to_owned),
+        location: location.into(),
+    }
+}
+
+fn aws(region: &str) -> Cloud {
+    let region = region.into();
+    Cloud::Aws { region }
+}
+
+#[test]
+fn a_key_of_express_mode_is_shown_as_google_wants_it_and_a_bearer_key_as_amazon_does() {
+    let protocol = || ProviderKind::Protocol("OpenAI".into());
+    for (cloud, name, value) in [
+        (gcp(None, "global"), "x-goog-api-key", "k"),
+        (aws("us-east-1"), "authorization", "Bearer k"),
+    ] {
+        let view = compiled(&in_cloud(protocol(), cloud, "k".into())).unwrap();
+        let (held, shown) = view.keys[0].header.as_ref().unwrap();
+        assert_eq!((held.as_str(), shown.to_str().unwrap()), (name, value));
+        assert!(view.keys[0].signer.is_none());
+    }
+}
+
+#[test]
+fn a_key_that_signs_needs_a_region() {
+    let key = || {
+        KeySecret::Aws(turnpike_snapshot::provider::AwsKey {
+            access_key: "canary".into(),
+            secret_key: "canary".into(),
+            session_token: None,
+        })
+    };
+    let protocol = || ProviderKind::Protocol("OpenAI".into());
+    let refused = compiled(&in_cloud(protocol(), gcp(None, "global"), key())).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "credential main: a key of AWS needs aws.region"
+    );
+    let view = compiled(&in_cloud(protocol(), aws("us-east-1"), key())).unwrap();
+    assert!(view.keys[0].header.is_none());
+    assert!(view.keys[0].signer.as_ref().unwrap().needs_whole_body());
+    assert!(!format!("{view:?}").contains("canary"));
+}
+
+#[test]
+fn a_vendor_in_a_cloud_is_reached_where_it_is() {
+    for (vendor, cloud, expected) in [
+        (
+            "Bedrock",
+            aws("eu-west-1"),
+            Some("https://bedrock-runtime.eu-west-1.amazonaws.com"),
+        ),
+        (
+            "Bedrock",
+            aws("cn-north-1"),
+            Some("https://bedrock-runtime.cn-north-1.amazonaws.com.cn"),
+        ),
+        (
+            "VertexAI",
+            gcp(Some("p"), "us-central1"),
+            Some("https://us-central1-aiplatform.googleapis.com"),
+        ),
+        (
+            "VertexAI",
+            gcp(None, "us-central1"),
+            Some("https://aiplatform.googleapis.com"),
+        ),
+        ("OpenAI", aws("eu-west-1"), None),
+        ("Bedrock", gcp(None, "global"), None),
+    ] {
+        let upstream = in_cloud(vendor_named(vendor), cloud, "k".into());
+        assert_eq!(cloud_url(&upstream).as_deref(), expected);
+    }
+}
+
+#[test]
+fn on_vertex_ai_the_model_says_what_is_spoken() {
+    let gcp = gcp(Some("p"), "us-central1");
+    let mut view = compiled(&in_cloud(vendor_named("OpenAI"), gcp, "k".into())).unwrap();
+    assert_eq!(view.vertex(), None);
+    view.vendor = VERTEX;
+    for (model, protocol, version) in [
+        (
+            "claude-x",
+            WireProtocol::Anthropic,
+            Some("vertex-2023-10-16"),
+        ),
+        ("meta/llama", WireProtocol::OpenAI, None),
+        ("gemini-x", WireProtocol::Gemini, None),
+    ] {
+        let target = view.target(model, 0);
+        assert_eq!(
+            (target.protocol, target.anthropic_version),
+            (protocol, version)
+        );
+    }
 }
