@@ -10,6 +10,7 @@ pub mod flood;
 pub mod gateway;
 pub mod kubernetes;
 pub mod lossy;
+pub mod node;
 pub mod objects;
 pub mod places;
 pub mod pods;
@@ -21,6 +22,7 @@ pub mod redis;
 pub mod resources;
 pub mod scene;
 pub mod secure;
+pub mod vendors;
 
 mod guard;
 

@@ -1,5 +1,4 @@
-//! Python scripts, run with the OpenAI SDK in the virtual environment that
-//! `cargo xtask` made.
+//! Python scripts, run with the SDKs in the virtual environment that `cargo xtask` made.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +35,7 @@ pub async fn run_file(file: &Path, arguments: &[&str]) -> Result<String> {
     Ok(stdout)
 }
 
-fn interpreter() -> Result<PathBuf> {
+pub(crate) fn interpreter() -> Result<PathBuf> {
     let python = match std::env::var_os("TURNPIKE_E2E_PYTHON") {
         Some(python) => PathBuf::from(python),
         None => places::state_folder()?.join("venv/bin/python"),

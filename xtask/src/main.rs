@@ -51,13 +51,20 @@ enum Chore {
     /// Measures, release build: `proxy` (cost of a request), `create-to-served` (new routes),
     /// `tenancy` (what is taken away), `floods` (frames over HTTP/2), `handshakes` (many certificates),
     /// `streams` (open while everything changes), `soak` (hours of traffic), `uploads` (large bodies),
-    /// `domains` (many tenants, on API servers of its own) or `fleet` (a million, simulated)
+    /// `domains` (many tenants, on API servers of its own), `fleet` (a million, simulated) or `protocol`
+    /// (reading and translating, function by function)
     Bench {
-        #[arg(value_parser = ["proxy", "create-to-served", "domains", "tenancy", "floods", "handshakes", "streams", "soak", "uploads", "fleet"])]
+        #[arg(value_parser = ["proxy", "create-to-served", "domains", "tenancy", "floods", "handshakes", "streams", "soak", "uploads", "fleet", "protocol"])]
         name: String,
         /// Goes to the benchmark as it is; see `cargo xtask bench NAME -- --help`
         #[arg(last = true)]
         arguments: Vec<String>,
+    },
+    /// Throws damaged bytes at every decoder, with another seed each time, for as long as is said
+    Fuzz {
+        /// For how long
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
     },
     /// Starts or stops an API server to develop against, with the resources defined
     Cluster {
@@ -95,6 +102,7 @@ fn run(chore: Option<Chore>) -> Result<ExitCode> {
         Some(Chore::Bench { name, arguments }) => {
             chores::bench::run(&workspace, &name, &arguments).map(done)
         }
+        Some(Chore::Fuzz { seconds }) => chores::fuzz::run(&workspace, seconds).map(done),
         Some(Chore::Cluster { action }) => chores::cluster::run(&workspace, action).map(done),
         Some(Chore::Setup) => tools::Tools::install(&workspace).map(|_| ExitCode::SUCCESS),
     }

@@ -6,6 +6,7 @@ mod clients;
 mod cluster;
 mod faketime;
 pub(crate) mod nginx;
+mod node;
 pub(crate) mod pods;
 pub(crate) mod python;
 pub(crate) mod redis;
@@ -21,6 +22,7 @@ use crate::workspace::Workspace;
 /// All of them.
 pub(crate) struct Tools {
     python: PathBuf,
+    node: PathBuf,
     cluster: ClusterTool,
 }
 
@@ -32,6 +34,7 @@ impl Tools {
         clients::install()?;
         Ok(Self {
             python: python::install(workspace)?,
+            node: node::install(workspace)?,
             cluster: ClusterTool::for_tests(workspace)?,
         })
     }
@@ -39,6 +42,7 @@ impl Tools {
     /// Tells a test program where they are.
     pub(crate) fn offer_to(&self, command: &mut Command) -> Result<()> {
         command.env("TURNPIKE_E2E_PYTHON", &self.python);
+        command.env("TURNPIKE_E2E_NODE", &self.node);
         self.cluster.offer_to(command)
     }
 }

@@ -45,6 +45,7 @@ mod route_matching;
 mod route_realtime;
 mod route_silence;
 mod route_templates;
+mod sdk_vendors;
 mod secrets_stay_secret;
 mod standalone_check;
 mod standalone_explain;

@@ -9,6 +9,17 @@ use crate::tools::{ClusterTool, nginx, redis};
 use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[String]) -> Result<()> {
+    if name == "protocol" {
+        // It measures functions, not programs.
+        let bench = [
+            "bench",
+            "--package",
+            "turnpike-protocol",
+            "--bench",
+            "protocol",
+        ];
+        return run_command(cargo(workspace).args(bench));
+    }
     run_command(cargo(workspace).args(["build", "--release", "--workspace", "--bins"]))?;
     let mut command = Command::new(workspace.release("turnpike-bench"));
     command.arg(name).args(arguments);

@@ -1,4 +1,4 @@
-//! A virtual environment with the OpenAI SDK, of the versions in `e2e/python/requirements.txt`.
+//! A virtual environment with the SDKs for Python, of the versions in `e2e/python/requirements.txt`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,7 +21,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf> {
     {
         return Ok(python);
     }
-    println!("making a virtual environment with the OpenAI SDK");
+    println!("making a virtual environment with the SDKs for Python");
     let base = find_python()?;
     run(Command::new(base)
         .args(["-m", "venv", "--clear"])
@@ -36,7 +36,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf> {
             "-r",
         ])
         .arg(&requirements))
-    .context("installing the OpenAI SDK")?;
+    .context("installing the SDKs for Python")?;
     std::fs::write(&stamp, wanted).context("noting what is installed")?;
     Ok(python)
 }
@@ -47,7 +47,10 @@ fn find_python() -> Result<&'static Path> {
     if let Some(python) = usable_python() {
         return Ok(python);
     }
-    apt::install(&["python3-venv"], "the end-to-end tests run the OpenAI SDK")?;
+    apt::install(
+        &["python3-venv"],
+        "the end-to-end tests run SDKs for Python",
+    )?;
     match usable_python() {
         Some(python) => Ok(python),
         None => bail!("no Python on PATH can make a virtual environment"),
